@@ -1,0 +1,147 @@
+"""Runs the network: the score of the target class and its gradient at the input.
+
+Every method of `dga` asks `Engine` for the same two things, for a whole batch at once:
+
+    score = f(x)            one number per picture, before the softmax
+    gradient = df/dx        same shape as x
+
+The model is never changed: passes use
+detached aliases of its parameters through `torch.func.functional_call`, so no parameter ever
+collects a gradient, not even between the steps of a suspended generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dga.validation import Targets, TrainingGuard, check_inputs, check_model, check_targets
+
+
+class Engine:
+    """A model, checked and ready to be run on one batch.
+
+    Args:
+        model: a classifier that maps inputs to scores of shape (B, classes).
+        inputs: (B, C, H, W), or (B, features), floating point, in the model's own input space.
+        targets: the class to explain: None for the predicted one, an int for all pictures, or
+            integers of shape (B,). Resolved once, on `inputs`, never on modified pictures.
+
+    Attributes:
+        inputs: the batch, detached, channels-last where that applies (faster convolutions).
+    """
+
+    def __init__(self, model: nn.Module, inputs: Tensor, targets: Targets = None) -> None:
+        check_model(model)
+        check_inputs(model, inputs)
+        self._requested = check_targets(targets, inputs)
+        self._resolved: Tensor | None = None
+        self._guard = TrainingGuard() if any(m.training for m in model.modules()) else None
+        # Outside inference mode, so that autograd may save what is derived from the copy.
+        with torch.inference_mode(False):
+            layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
+            self.inputs = inputs.detach().clone(memory_format=layout)
+        self._call: Callable[[Tensor], Any] = model
+        if not isinstance(model, torch.jit.ScriptModule):  # which cannot be called functionally
+            parameters = {name: _fast_layout(p.detach()) for name, p in model.named_parameters()}
+            self._call = lambda x: torch.func.functional_call(model, parameters, (x,))
+
+    @property
+    def targets(self) -> Tensor:
+        """The class explained in each picture, (B,) int64."""
+        if self._resolved is None:
+            self.scores(self.inputs)
+        assert self._resolved is not None
+        return self._resolved
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Scores of every class without a gradient, (B, classes), float32 or wider."""
+        with torch.no_grad():
+            scores = self._forward(x.clone())  # the network may work in place
+            self._select(scores, x)
+        return scores
+
+    def score(self, x: Tensor) -> Tensor:
+        """Score of the target class, (B,)."""
+        targets = self.targets
+        return self.scores(x).gather(1, targets[:, None])[:, 0]
+
+    def score_and_gradient(self, x: Tensor, mode: Any = None) -> tuple[Tensor, Tensor]:
+        """One forward and one backward pass.
+
+        Args:
+            x: a batch like `inputs`.
+            mode: a context manager entered around the forward pass only (a torch function mode
+                that rewrites or records what the network calls).
+
+        Returns:
+            The score (B,) and its gradient, shaped and laid out like `x`.
+        """
+        if self._resolved is None and x is not self.inputs:
+            self.scores(self.inputs)  # the target is a matter of the original picture
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            with mode if mode is not None else nullcontext():
+                scores = self._forward(leaf.clone())  # the network may work in place
+            score = self._select(scores, x)
+            if not score.requires_grad:
+                raise ValueError(
+                    "model returned scores that do not depend on its input in a differentiable "
+                    "way; it must not run under torch.no_grad() or detach its input"
+                )
+            (gradient,) = torch.autograd.grad(score.sum(), leaf)
+        return score.detach(), gradient
+
+    def _forward(self, x: Tensor) -> Tensor:
+        with self._guard or nullcontext():
+            scores = self._call(x)
+        if not isinstance(scores, Tensor):
+            raise TypeError(
+                f"model returned {type(scores).__name__}; a tensor of scores of shape "
+                "(B, classes) is needed (wrap the model, or call model.eval())"
+            )
+        if scores.dim() != 2 or len(scores) != len(x):
+            raise ValueError(
+                f"model returned shape {tuple(scores.shape)} for a batch of {len(x)} inputs; "
+                f"scores of shape ({len(x)}, classes) are needed"
+            )
+        return scores if scores.dtype == torch.float64 else scores.float()
+
+    def _select(self, scores: Tensor, x: Tensor) -> Tensor:
+        """The target's column; the first pass settles and checks the targets."""
+        if self._resolved is None:
+            classes = scores.shape[1]
+            if not torch.isfinite(scores).all():
+                raise ValueError("model returned scores that are not finite")
+            if self._requested is None:
+                self._resolved = scores.detach().argmax(1)
+            else:
+                wrong = (self._requested < 0) | (self._requested >= classes)
+                if wrong.any():
+                    raise ValueError(
+                        f"targets holds {self._requested[wrong][0].item()}, but the model has "
+                        f"{classes} classes: 0 to {classes - 1}"
+                    )
+                self._resolved = self._requested.to(scores.device)
+        return scores.gather(1, self._resolved[:, None])[:, 0]
+
+
+def ticks(iterable: range, progress: bool, label: str) -> Iterator[int]:
+    """Iterates, with a progress bar if wanted (tqdm is loaded only then)."""
+    if not progress:
+        yield from iterable
+        return
+    from tqdm.auto import tqdm
+
+    yield from tqdm(iterable, desc=label, leave=False)
+
+
+def _fast_layout(parameter: Tensor) -> Tensor:
+    """Convolution weights in the layout of channels-last inputs; a copy, the model keeps its own."""
+    if parameter.dim() == 4:
+        return parameter.contiguous(memory_format=torch.channels_last)
+    return parameter

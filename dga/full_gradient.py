@@ -1,0 +1,328 @@
+"""Full gradients: what the biases of a network add to the score, and where.
+
+In one linear region of a piecewise-linear network (FullGrad, Srinivas and Fleuret, 2019)
+
+    f(x) = <g, x> + sum over layers l of <df/db_l, b_l>                        (completeness)
+
+Uniform FullGrad (DGA, Eq. 2) spreads the second part evenly over the d input features:
+
+    phi = x*g + (sum over l of <df/db_l, b_l>) / d
+
+By completeness the bracket equals f(x) - <g, x>: one forward and one backward pass give it
+("residual"). Recording every bias term in the network ("explicit") is its independent proof, and
+what FullGrad itself is made of.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from dga.engine import Engine
+from dga.validation import Targets, check_choice
+
+
+def uniform_fullgrad(
+    model: nn.Module, inputs: Tensor, targets: Targets = None, *, bias: str = "residual"
+) -> Tensor:
+    """Uniform FullGrad, the local attribution inside DGA (Eq. 2).
+
+    Args:
+        model: classifier in evaluation mode, (B, C, H, W) -> (B, classes).
+        inputs: (B, C, H, W), normalised.
+        targets: None (predicted class), an int, or integers (B,).
+        bias: "residual" takes the sum of all bias terms as f(x) - <g, x>: exact and valid for any
+            network, implicit biases included. "explicit" adds the terms up layer by layer, see
+            `bias_attributions`: slower, and a proof of the former.
+
+    Returns:
+        Signed attribution, same shape as `inputs`; each picture's sums to its score.
+    """
+    check_choice("bias", bias, ("residual", "explicit"))
+    engine = Engine(model, inputs, targets)
+    if bias == "residual":
+        score, gradient = engine.score_and_gradient(engine.inputs)
+        return spread_evenly(engine.inputs, score, gradient).to(inputs.dtype).contiguous()
+    gradient, terms = _decompose(model, engine)
+    total = sum(term.flatten(1).sum(1) for term in terms.values())
+    return (inputs.detach() * gradient + _per_feature(total, inputs)).contiguous()
+
+
+def spread_evenly(x: Tensor, score: Tensor, gradient: Tensor) -> Tensor:
+    """phi = x*g + (f - <g, x>) / d, never below float32.
+
+    Args:
+        x, gradient: (B, ...).
+        score: (B,), f(x).
+
+    Returns:
+        (B, ...) in the dtype of `score`.
+    """
+    local = x.to(score.dtype) * gradient
+    residual = score - local.sum(tuple(range(1, x.dim())))
+    return local.add_(_per_feature(residual, x))
+
+
+def _per_feature(total: Tensor | int, x: Tensor) -> Tensor:
+    """A number per picture divided by d = C*H*W, shaped to broadcast over `x`."""
+    share = torch.as_tensor(total, dtype=x.dtype if isinstance(total, int) else None)
+    return (share / x[0].numel()).expand(len(x)).view(-1, *[1] * (x.dim() - 1)).to(x.device)
+
+
+def bias_attributions(
+    model: nn.Module, inputs: Tensor, targets: Targets = None
+) -> dict[str, Tensor]:
+    """Every bias term df/db_l * b_l of the network, per position, in the order of the forward pass.
+
+    Covers linear layers, convolutions and batch normalisation (effective bias
+    b - running_mean * weight / sqrt(running_var + eps)), per call: a layer called twice appears
+    twice, as "name" and "name#2". Elementwise non-linearities that are not homogeneous (ReLU6,
+    GELU, SiLU, sigmoid, an added constant, ...) appear with their implicit bias out - out' * in.
+    A bias that never reaches the score appears as zeros.
+
+    Args:
+        model, inputs, targets: see `uniform_fullgrad`.
+
+    Returns:
+        Name of the layer (or "parent.function" for a function called in a forward) -> (B, ...),
+        the shape of that layer's output. All of it plus <g, x> is the score.
+
+    Raises:
+        ValueError: naming the layer, if one has an implicit bias that is not elementwise
+            (LayerNorm, attention, products of activations).
+    """
+    return _decompose(model, Engine(model, inputs, targets))[1]
+
+
+def fullgrad(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
+    """FullGrad's saliency map with its original post-processing (Srinivas and Fleuret, 2019).
+
+    The absolute value of x*g and of every bias term with a spatial layout is rescaled to 0..1 per
+    picture, upsampled to the picture (bilinear), and added up over layers and channels. Biases
+    without a spatial layout (fully connected layers) are left out, as by its authors.
+
+    Args:
+        model, inputs, targets: see `uniform_fullgrad`; `inputs` must be (B, C, H, W).
+
+    Returns:
+        Map >= 0, spread evenly over the channels to the shape of `inputs`. Its sum means nothing.
+
+    Raises:
+        ValueError: as `bias_attributions`.
+    """
+    engine = Engine(model, inputs, targets)
+    if inputs.dim() != 4:
+        raise ValueError(f"inputs has shape {tuple(inputs.shape)}; fullgrad needs (B, C, H, W)")
+    gradient, terms = _decompose(model, engine)
+    saliency = _rescale(inputs.detach() * gradient).sum(1, keepdim=True)
+    for term in terms.values():
+        if term.dim() == 4:
+            scaled = F.interpolate(
+                _rescale(term), inputs.shape[2:], mode="bilinear", align_corners=True
+            )
+            saliency = saliency + scaled.sum(1, keepdim=True)
+    channels = inputs.shape[1]
+    return (saliency / channels).expand(-1, channels, -1, -1).to(inputs.dtype).contiguous()
+
+
+def _rescale(term: Tensor) -> Tensor:
+    """Absolute value, stretched to 0..1 in each picture."""
+    size = term.abs()
+    size = size - size.amin((1, 2, 3), keepdim=True)
+    return size / (size.amax((1, 2, 3), keepdim=True) + 1e-6)
+
+
+def _decompose(model: nn.Module, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
+    """The gradient at the input and every bias term, by one recorded pass."""
+    recorder = _BiasRecorder()
+    with _module_names(model, recorder.enter, recorder.leave):
+        _, gradient = engine.score_and_gradient(engine.inputs, recorder)
+    return gradient, recorder.terms()
+
+
+@contextmanager
+def _module_names(model: nn.Module, enter: Callable, leave: Callable) -> Iterator[None]:
+    """Tells which module is running, through global hooks, so that the model keeps its own."""
+    names = {id(module): name for name, module in model.named_modules()}
+
+    def before(module: nn.Module, _: Any) -> None:
+        if id(module) in names:
+            enter(names[id(module)], not any(True for _ in module.children()))
+
+    def after(module: nn.Module, *_: Any) -> None:
+        if id(module) in names:
+            leave()
+
+    handles = [
+        module_hooks.register_module_forward_pre_hook(before),
+        module_hooks.register_module_forward_hook(after),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+# Called with one activation and constants, these act on each element alone.
+_ELEMENTWISE = frozenset(
+    "add radd iadd sub rsub isub subtract gelu silu mish relu6 hardtanh hardswish hardsigmoid "
+    "sigmoid logsigmoid tanh elu selu celu softplus softsign tanhshrink softshrink hardshrink "
+    "threshold clamp clip clamp_min clamp_max exp log log1p pow square sqrt sin cos erf".split()
+)
+_LINEAR = frozenset(
+    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()
+)
+
+
+class _BiasRecorder(TorchFunctionMode):
+    """Watches every torch function the network calls and notes its bias, explicit or implicit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running: list[tuple[str, bool]] = [("", False)]  # (module name, is a leaf)
+        self._biases: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
+
+    def enter(self, name: str, leaf: bool) -> None:
+        self._running.append((name, leaf))
+
+    def leave(self) -> None:
+        self._running.pop()
+
+    def terms(self) -> dict[str, Tensor]:
+        """df/db_l * b_l, zero where no gradient ever arrived."""
+        return {
+            name: (
+                bias * self._gradients[name]
+                if name in self._gradients
+                else torch.zeros_like(bias).contiguous()
+            )
+            for name, bias in self._biases.items()
+        }
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        tracked = [v for v in tree_leaves((args, kwargs)) if _is_tracked(v)]
+        if not tracked:
+            return func(*args, **kwargs)
+        bias = self._bias(func, args, kwargs, tracked)  # before the call, which may be in place
+        output = func(*args, **kwargs)
+        if bias is not None:
+            self._record(func, output, bias)
+        return output
+
+    def _record(self, func: Callable, output: Tensor, bias: Tensor) -> None:
+        base = self._label(func)
+        name, call = base, 1
+        while name in self._biases:
+            call += 1
+            name = f"{base}#{call}"
+        self._biases[name] = bias.expand_as(output)
+        # A hook stays with this value even if the network overwrites the tensor in place later.
+        output.register_hook(lambda gradient: self._gradients.__setitem__(name, gradient))
+
+    def _label(self, func: Callable) -> str:
+        module, leaf = self._running[-1]
+        function = _plain_name(func)
+        return module if leaf and module else f"{module}.{function}" if module else function
+
+    def _bias(
+        self, func: Callable, args: tuple, kwargs: dict, tracked: list[Tensor]
+    ) -> Tensor | None:
+        """The bias of one call, or None where it has none."""
+        name = _plain_name(func)
+        if name in _LINEAR and len(tracked) == 1 and tracked[0] is (args or (None,))[0]:
+            bias = args[2] if len(args) > 2 else kwargs.get("bias")
+            # Linear layers hold their features in the last dimension, convolutions in the second
+            # of a batch.
+            positions = 0 if name == "linear" else int(name[-2])
+            return None if bias is None else bias.view(-1, *[1] * positions)
+        if name == "batch_norm":
+            return _batch_norm_bias(*args, **kwargs)
+        if name in _ELEMENTWISE and len(tracked) == 1:
+            bias = _implicit_bias(func, args, kwargs, tracked[0])
+            if bias is not None:
+                return bias
+        if not _is_homogeneous(func, args, kwargs, tracked):
+            raise ValueError(
+                f"layer {self._label(func)!r} ({name}) has an implicit bias that is not "
+                "elementwise, so it has no term per position; "
+                'uniform_fullgrad(bias="residual") includes it'
+            )
+        return None
+
+
+def _is_tracked(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _plain_name(func: Callable) -> str:
+    return getattr(func, "__name__", "").strip("_")
+
+
+def _batch_norm_bias(*args: Any, **kwargs: Any) -> Tensor:
+    """b - running_mean * weight / sqrt(running_var + eps), one value per channel."""
+    call = inspect.signature(F.batch_norm).bind(*args, **kwargs)
+    call.apply_defaults()
+    at = call.arguments
+    scale = (at["running_var"] + at["eps"]).rsqrt()
+    scale = scale if at["weight"] is None else scale * at["weight"]
+    bias = -at["running_mean"] * scale
+    bias = bias if at["bias"] is None else bias + at["bias"]
+    return bias.view(-1, *[1] * (at["input"].dim() - 2))
+
+
+def _on_copies(
+    func: Callable, args: tuple, kwargs: dict, tracked: list[Tensor]
+) -> tuple[list[Tensor], Any]:
+    """Runs a call on detached copies: fresh leaves, and what the call makes of them."""
+    leaves = [t.detach().clone().requires_grad_() for t in tracked]
+    # The call gets clones of the leaves, since it may work in place.
+    clones = {id(t): leaf.clone() for t, leaf in zip(tracked, leaves, strict=True)}
+    args, kwargs = tree_map(lambda v: clones.get(id(v), v), (args, kwargs))
+    return leaves, func(*args, **kwargs)
+
+
+def _implicit_bias(func: Callable, args: tuple, kwargs: dict, tracked: Tensor) -> Tensor | None:
+    """out - out' * in of an elementwise call, None where shapes say that it is not elementwise."""
+    (leaf,), output = _on_copies(func, args, kwargs, [tracked])
+    if not isinstance(output, Tensor) or output.shape != leaf.shape:
+        return None
+    (slope,) = torch.autograd.grad(output.sum(), leaf)
+    return (output - slope * leaf).detach()
+
+
+def _is_homogeneous(func: Callable, args: tuple, kwargs: dict, tracked: list[Tensor]) -> bool:
+    """Whether out = J * in at this input: tested on a random combination of the outputs."""
+    leaves, result = _on_copies(func, args, kwargs, tracked)
+    outputs = [v for v in tree_leaves(result) if _is_tracked(v)]
+    if not outputs:
+        return True
+    generator = torch.Generator().manual_seed(0)
+    value = scale = torch.zeros((), dtype=torch.float64)
+    combination: Tensor | int = 0
+    for output in outputs:
+        weight = torch.randn(output.shape, generator=generator, dtype=torch.float64)
+        terms = output * weight.to(output)
+        combination = combination + terms.sum()
+        value = value + terms.detach().double().sum().cpu()
+        scale = scale + terms.detach().double().abs().sum().cpu()
+    slopes = torch.autograd.grad(combination, leaves, allow_unused=True)
+    euler = sum(
+        (slope.double() * leaf.detach().double()).sum().cpu()
+        for slope, leaf in zip(slopes, leaves, strict=True)
+        if slope is not None
+    )
+    return bool((value - euler).abs() <= 1e3 * torch.finfo(outputs[0].dtype).eps * scale)

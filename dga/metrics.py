@@ -1,0 +1,160 @@
+"""How good is an attribution? Pixel perturbation, and agreement with a known ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dga.engine import Engine
+from dga.validation import Targets, check_choice, check_share
+
+SHARES = tuple(k / 10 for k in range(11))
+
+
+def pixel_perturbation(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Targets,
+    attribution: Tensor,
+    order: str = "morf",
+    *,
+    shares: Sequence[float] = SHARES,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Pixel perturbation (DGA, Table 1): the target's probability while pixels are removed.
+
+    The channel sum of the signed attribution ranks the pixels; ties are broken at random. A removed
+    pixel is set to 0 in normalised space, the mean colour.
+
+    Args:
+        model: classifier in evaluation mode, (B, C, H, W) -> (B, classes).
+        inputs: (B, C, H, W), normalised.
+        targets: None (class predicted for the untouched picture), an int, or integers (B,).
+        attribution: same shape as `inputs`.
+        order: "morf" removes the most relevant pixels first (lower is better), "lerf" the least
+            relevant first (higher is better).
+        shares: shares of the pixels removed, 0..1; round(share * H * W) pixels.
+        seed: of the order among ties; the same for every picture, so that results do not depend
+            on the batch.
+
+    Returns:
+        The curve, (B, len(shares)), mean softmax probability of the target at each share, and the
+        score, (B,), its mean.
+    """
+    check_choice("order", order, ("morf", "lerf"))
+    if not shares:
+        raise ValueError("shares is empty")
+    for share in shares:
+        check_share("shares", share)
+    check_attribution(inputs, attribution)
+    engine = Engine(model, inputs, targets)
+    x = engine.inputs
+    pixels = x.shape[2] * x.shape[3]
+    rank = _pixel_ranks(attribution.detach(), seed)
+    if order == "morf":
+        rank = pixels - 1 - rank
+    curve = []
+    for share in shares:
+        kept = (rank >= round(share * pixels)).view(-1, 1, *x.shape[2:])
+        probability = engine.scores(x * kept).softmax(1)
+        curve.append(probability.gather(1, engine.targets[:, None])[:, 0])
+    result = torch.stack(curve, 1)
+    return result, result.mean(1)
+
+
+def _pixel_ranks(attribution: Tensor, seed: int) -> Tensor:
+    """The rank of every pixel in its picture, 0 for the least relevant, (B, H*W)."""
+    relevance = attribution.sum(1).flatten(1)
+    pixels = relevance.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    shuffle = torch.randperm(pixels, generator=generator).to(relevance.device)
+    # A stable sort keeps the shuffled order among equals.
+    order = shuffle[relevance[:, shuffle].argsort(1, stable=True)]
+    places = torch.arange(pixels, device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)
+
+
+def top_pixels(attribution: Tensor, share: float = 0.1, *, seed: int = 0) -> Tensor:
+    """The most relevant pixels of each picture (DGA, Fig. 5).
+
+    Args:
+        attribution: (B, C, H, W).
+        share: of the pixels, 0..1; round(share * H * W) of them.
+        seed: of the order among ties.
+
+    Returns:
+        bool, (B, H, W).
+    """
+    check_share("share", share)
+    b, _, h, w = attribution.shape
+    return (_pixel_ranks(attribution, seed) >= h * w - round(share * h * w)).view(b, h, w)
+
+
+def top_precision(attribution: Tensor, mask: Tensor, share: float = 0.1) -> Tensor:
+    """Which share of the most relevant pixels lies inside the mask.
+
+    Args:
+        attribution: (B, C, H, W).
+        mask: bool, (B, H, W), the pixels that are the right answer.
+        share: how many pixels count as most relevant.
+
+    Returns:
+        (B,), 0..1; a random ranking gives the share of the picture that the mask covers.
+    """
+    top = top_pixels(attribution, share)
+    return (top & mask).flatten(1).sum(1) / top.flatten(1).sum(1)
+
+
+def energy_inside(attribution: Tensor, mask: Tensor) -> Tensor:
+    """Which share of the positive relevance (of the channel sums) lies inside the mask.
+
+    Args:
+        attribution: (B, C, H, W).
+        mask: bool, (B, H, W).
+
+    Returns:
+        (B,), 0..1; NaN where a picture has no positive relevance.
+    """
+    energy = attribution.sum(1).clamp(min=0)
+    return (energy * mask).flatten(1).sum(1) / energy.flatten(1).sum(1)
+
+
+def bootstrap_interval(
+    values: Tensor, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean over pictures with a percentile bootstrap interval.
+
+    Methods measured on the same pictures are compared in pairs: give the differences, or several
+    columns; all columns are resampled together.
+
+    Args:
+        values: (pictures,) or (pictures, columns).
+
+    Returns:
+        Mean, lower and upper end, each () or (columns,).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pick = torch.randint(len(values), (resamples, len(values)), generator=generator)
+    means = values.cpu().double()[pick].mean(1)
+    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = means.quantile(edges, dim=0)
+    return values.double().mean(0).cpu(), low, high
+
+
+def check_attribution(inputs: Tensor, attribution: Tensor) -> None:
+    """Raises unless `attribution` is a finite tensor with the shape of image `inputs`."""
+    if not isinstance(attribution, Tensor):
+        raise TypeError(f"attribution must be a tensor, got {type(attribution).__name__}")
+    if not isinstance(inputs, Tensor) or inputs.dim() != 4:
+        raise ValueError("inputs must be a tensor of shape (B, C, H, W)")
+    if attribution.shape != inputs.shape:
+        raise ValueError(
+            f"attribution has shape {tuple(attribution.shape)}, inputs {tuple(inputs.shape)}: "
+            "they must be the same"
+        )
+    if attribution.device != inputs.device:
+        raise ValueError(f"attribution is on {attribution.device}, inputs on {inputs.device}")
+    if not torch.isfinite(attribution).all():
+        raise ValueError("attribution holds values that are not finite (NaN or infinity)")

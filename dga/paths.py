@@ -1,0 +1,182 @@
+"""Attribution from gradients along a path that leads from a baseline to the picture.
+
+    integrated_gradients           (x - x') * integral of df/dx along the straight line
+    guided_integrated_gradients    the same sum along a path that takes small gradients first
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from dga.engine import Engine, ticks
+from dga.selection import order_statistic
+from dga.validation import Targets, check_count, check_share
+
+Baseline = Tensor | float | None
+
+
+@overload
+def integrated_gradients(
+    model: nn.Module, inputs: Tensor, targets: Targets = None, *, steps: int = ...,
+    baseline: Baseline = ..., return_delta: Literal[False] = ..., progress: bool = ...,
+) -> Tensor: ...
+@overload
+def integrated_gradients(
+    model: nn.Module, inputs: Tensor, targets: Targets = None, *, steps: int = ...,
+    baseline: Baseline = ..., return_delta: Literal[True], progress: bool = ...,
+) -> tuple[Tensor, Tensor]: ...
+def integrated_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Targets = None,
+    *,
+    steps: int = 31,
+    baseline: Baseline = None,
+    return_delta: bool = False,
+    progress: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Integrated Gradients (Sundararajan et al., 2017), by the midpoint rule.
+
+    Args:
+        model: classifier in evaluation mode, (B, C, H, W) -> (B, classes).
+        inputs: (B, C, H, W), normalised.
+        targets: None (predicted class), an int, or integers (B,).
+        steps: points on the path, one pass each. The default is what DGA takes with its own.
+        baseline: where the path starts: None for 0 (the mean colour in normalised space), a
+            number, or a tensor that broadcasts to `inputs`.
+        return_delta: also return the convergence delta, sum(attribution) - (f(x) - f(baseline)),
+            which completeness says is 0 in the limit.
+        progress: show a progress bar.
+
+    Returns:
+        Signed attribution, same shape as `inputs`; with `return_delta` also the delta, (B,).
+    """
+    check_count("steps", steps)
+    engine = Engine(model, inputs, targets)
+    x = engine.inputs
+    start = _baseline(baseline, x)
+    total = torch.zeros_like(x)
+    for k in ticks(range(steps), progress, "Integrated Gradients"):
+        alpha = (k + 0.5) / steps
+        total += engine.score_and_gradient(start + alpha * (x - start))[1]
+    attribution = ((x - start) * total / steps).contiguous()
+    if not return_delta:
+        return attribution
+    delta = attribution.flatten(1).sum(1) - (engine.score(x) - engine.score(start))
+    return attribution, delta
+
+
+def guided_integrated_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Targets = None,
+    *,
+    steps: int = 31,
+    baseline: Baseline = None,
+    fraction: float = 0.25,
+    max_dist: float = 0.02,
+    progress: bool = False,
+) -> Tensor:
+    """Guided Integrated Gradients (Kapishnikov et al., 2021), the anchored path of its Algorithm 1.
+
+    At every step the features with the smallest gradients move towards the input first, so that
+    noisy large gradients off the object are crossed late, while no feature strays further than
+    `max_dist` from the straight line.
+
+    Args:
+        model, inputs, targets, steps, baseline, progress: see `integrated_gradients`.
+        fraction: share of the features moved at a time, in (0, 1].
+        max_dist: how far a feature may be ahead of or behind the straight line, as a share of its
+            whole way, in 0..1. With 0 this is the left Riemann sum of Integrated Gradients.
+
+    Returns:
+        Signed attribution, same shape as `inputs`.
+    """
+    check_count("steps", steps)
+    check_share("max_dist", max_dist)
+    check_share("fraction", fraction)
+    if fraction == 0:
+        raise ValueError("fraction must be above 0")
+    engine = Engine(model, inputs, targets)
+    start = _baseline(baseline, engine.inputs)
+    # One row per picture. `way` is where each feature stands on its own way from baseline to input,
+    # 0..1, in float64: steps are compared for equality and rounding must not decide.
+    span = (engine.inputs - start).double().flatten(1)
+    way = torch.zeros_like(span)
+    total = torch.zeros_like(span)
+    for k in ticks(range(steps), progress, "Guided IG"):
+        position = (start.flatten(1) + way * span).to(start.dtype).view(start.shape)
+        position = position.contiguous(memory_format=_layout(position))
+        gradient = engine.score_and_gradient(position)[1].double().flatten(1)
+        moved = _advance(way, span.abs(), gradient.abs(), (k + 1) / steps, fraction, max_dist)
+        total += (moved - way) * span * gradient
+        way = moved
+    return total.to(inputs.dtype).view(inputs.shape)
+
+
+def _advance(
+    way: Tensor, span: Tensor, size: Tensor, alpha: float, fraction: float, max_dist: float
+) -> Tensor:
+    """Moves features, smallest gradient first, until each picture has gone `alpha` of its way.
+
+    Args:
+        way: (B, d), 0..1, where every feature stands.
+        span: (B, d), absolute length of its whole way.
+        size: (B, d), absolute gradient.
+
+    Returns:
+        The new `way`.
+    """
+    behind, ahead = max(alpha - max_dist, 0.0), min(alpha + max_dist, 1.0)
+    way = way.clamp(min=behind)
+    size = size.nan_to_num(nan=torch.finfo(size.dtype).max)  # a NaN is comparable with nothing
+    total = span.sum(1)
+    remaining = total * (1 - alpha)
+    # A feature without a way to go counts as arrived, as in the authors' code.
+    open_ = (way < ahead) & (span > 0)
+    d = span.shape[1]
+    rank = min(math.floor(fraction * (d - 1)), d - 1)  # numpy's quantile(..., method="lower")
+    while True:
+        gap = (span * (1 - way)).sum(1) - remaining
+        active = (gap > 1e-9 * torch.maximum(total, remaining).clamp(min=1e-300)) & open_.any(1)
+        if not active.any():
+            return way
+        cost = size.masked_fill(~open_, math.inf)
+        # Where fewer than `fraction` of the features are still open, the quantile is infinite and
+        # all of them are chosen.
+        threshold = order_statistic(cost, rank)[:, None]
+        chosen = (cost <= threshold) & open_ & active[:, None]
+        reach = (span * (ahead - way) * chosen).sum(1)
+        gamma = torch.where(reach > 0, gap / reach, torch.inf)
+        part = gamma.clamp(max=1)[:, None]
+        goal = torch.where(part < 1, way + part * (ahead - way), torch.full_like(way, ahead))
+        way = torch.where(chosen, goal, way)
+        # A picture that has closed its gap with part of a move is finished; the others lose the
+        # features that have gone as far as they may.
+        open_ = open_ & ~chosen & (gamma > 1)[:, None]
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.dim() == 4 else torch.contiguous_format
+
+
+def _baseline(baseline: Baseline, x: Tensor) -> Tensor:
+    """The baseline as a batch like `x`."""
+    if baseline is None:
+        return torch.zeros_like(x)
+    try:
+        value = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        start = value.expand_as(x).contiguous(memory_format=_layout(x))
+    except (TypeError, ValueError, RuntimeError) as error:
+        got = tuple(baseline.shape) if isinstance(baseline, Tensor) else repr(baseline)
+        raise ValueError(
+            f"baseline must be None, a number, or a tensor that broadcasts to {tuple(x.shape)}, "
+            f"got {got}"
+        ) from error
+    if not torch.isfinite(start).all():
+        raise ValueError("baseline holds values that are not finite (NaN or infinity)")
+    return start
