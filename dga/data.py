@@ -7,7 +7,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,22 @@ DATA = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "data
 
 # Every series of pictures has a seed of its own; training pictures are never shown to a reader.
 SEEDS = {"train": 1, "test": 2022, "two": 3, "watermark": 4}
-_COLUMNS = ("seed", "index", "label", "scene")
+
+
+class Row(NamedTuple):
+    """What a shipped picture is made from."""
+
+    seed: int
+    number: int
+    label: int
+    scene: int
+
+    def render(self) -> Picture:
+        return render(self.seed, self.number, label=self.label, scene=self.scene)
+
+
+TEST = [Row(SEEDS["test"], k, k % len(OBJECTS), k // 10 % len(SCENES)) for k in range(500)]
+FIGURES = [TEST[k] for k in range(12)]
 _SHEET_COLUMNS = 25
 # The case where DGA loses to IG on localisation is kept: small objects.
 _SMALL_AREA = (0.04, 0.06)
@@ -57,7 +72,9 @@ class ImageSet:
         return len(self.labels)
 
 
-def load_images(split: str = "test", count: int | None = None, *, without: bool = False) -> ImageSet:
+def load_images(
+    split: str = "test", count: int | None = None, *, without: bool = False
+) -> ImageSet:
     """The shipped pictures with their ground truth, or a series rendered now.
 
     Args:
@@ -76,7 +93,7 @@ def load_images(split: str = "test", count: int | None = None, *, without: bool 
     if split not in ("test", "figures"):
         return _stack([_series(split, index) for index in range(count or 100)])
     with open(DATA / "pictures" / f"{split}.csv", newline="") as file:
-        rows = [{key: int(row[key]) for key in _COLUMNS} for row in csv.DictReader(file)]
+        rows = [Row(*(int(row[key]) for key in Row._fields)) for row in csv.DictReader(file)]
     if count is not None and count > len(rows):
         raise ValueError(f"count is {count}, but split {split!r} has {len(rows)} pictures")
     rows = rows[:count]
@@ -84,10 +101,10 @@ def load_images(split: str = "test", count: int | None = None, *, without: bool 
     masks = _cut(DATA / "pictures" / f"{split}_masks.png", len(rows))
     return ImageSet(
         images,
-        torch.tensor([row["label"] for row in rows]),
-        torch.tensor([row["scene"] for row in rows]),
+        torch.tensor([row.label for row in rows]),
+        torch.tensor([row.scene for row in rows]),
         torch.from_numpy(masks > 0),
-        np.stack([render(**row).without for row in rows]) if without else None,
+        np.stack([row.render().without for row in rows]) if without else None,
     )
 
 
@@ -122,15 +139,12 @@ def _cut(path: Path, count: int) -> NDArray[np.uint8]:
     """The first tiles of a sheet of pictures, row by row."""
     sheet = np.asarray(Image.open(path))
     at = [divmod(k, _SHEET_COLUMNS) for k in range(count)]
-    return np.stack(
-        [sheet[r * SIZE : (r + 1) * SIZE, c * SIZE : (c + 1) * SIZE] for r, c in at]
-    )
+    return np.stack([sheet[r * SIZE : (r + 1) * SIZE, c * SIZE : (c + 1) * SIZE] for r, c in at])
 
 
-def write_pictures(split: str, rows: list[dict[str, int]], folder: Path) -> None:
+def write_pictures(split: str, rows: list[Row], folder: Path) -> None:
     """Renders a shipped split: a sheet of pictures, a sheet of masks, and a table."""
-    pictures = [render(row["seed"], row["index"], label=row["label"], scene=row["scene"])
-                for row in rows]  # fmt: skip
+    pictures = [row.render() for row in rows]
     columns = min(_SHEET_COLUMNS, len(rows))
     height = -(-len(rows) // columns) * SIZE
     sheet = np.zeros((height, _SHEET_COLUMNS * SIZE, 3), np.uint8)
@@ -147,11 +161,10 @@ def write_pictures(split: str, rows: list[dict[str, int]], folder: Path) -> None
         folder / f"{split}_masks.png", _png(Image.fromarray(masks[:, :width]).convert("1"))
     )
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, (*_COLUMNS, "object_name", "scene_name"), lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([*Row._fields, "object_name", "scene_name"])
     for row in rows:
-        names = {"object_name": OBJECTS[row["label"]], "scene_name": SCENES[row["scene"]]}
-        writer.writerow({**row, **names})
+        writer.writerow([*row, OBJECTS[row.label], SCENES[row.scene]])
     write_atomically(folder / f"{split}.csv", table.getvalue().encode())
 
 

@@ -63,9 +63,9 @@ class DistillationStep:
         time = self.n / self.steps
         blend = torch.zeros_like(self.attribution)
         if self.masks != "extreme" and time > 0:
-            blend += self.weak * time
+            blend += self.weak.to(blend.dtype) * time
         if self.masks != "weak" and time < 1:
-            blend += self.extreme * (1 - time)
+            blend += self.extreme.to(blend.dtype) * (1 - time)
         return blend
 
 
@@ -143,7 +143,13 @@ def distilled_gradient_aggregation(
         raise TypeError(f"negative_scale must be a number, got {negative_scale!r}")
     total = None
     for step in distill(
-        model, inputs, targets, steps=steps, epc_quantile=epc_quantile, masks=masks, unit=unit,
+        model,
+        inputs,
+        targets,
+        steps=steps,
+        epc_quantile=epc_quantile,
+        masks=masks,
+        unit=unit,
         progress=progress,
     ):
         part = step.attribution.clamp(min=0)  # (2)

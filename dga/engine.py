@@ -38,16 +38,17 @@ class Engine:
     def __init__(self, model: nn.Module, inputs: Tensor, targets: Targets = None) -> None:
         check_model(model)
         check_inputs(model, inputs)
-        self._requested = check_targets(targets, inputs)
+        requested = check_targets(targets, inputs)
         self._resolved: Tensor | None = None
         self._guard = TrainingGuard() if any(m.training for m in model.modules()) else None
-        # Outside inference mode, so that autograd may save what is derived from the copy.
+        # Outside inference mode, so that autograd may save what is made here.
         with torch.inference_mode(False):
             layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
             self.inputs = inputs.detach().clone(memory_format=layout)
+            self._requested = None if requested is None else requested.clone()
+            parameters = {name: _fast_layout(p.detach()) for name, p in model.named_parameters()}
         self._call: Callable[[Tensor], Any] = model
         if not isinstance(model, torch.jit.ScriptModule):  # which cannot be called functionally
-            parameters = {name: _fast_layout(p.detach()) for name, p in model.named_parameters()}
             self._call = lambda x: torch.func.functional_call(model, parameters, (x,))
 
     @property
@@ -84,7 +85,8 @@ class Engine:
         if self._resolved is None and x is not self.inputs:
             self.scores(self.inputs)  # the target is a matter of the original picture
         with torch.inference_mode(False), torch.enable_grad():
-            leaf = x.detach().requires_grad_()
+            # What the caller computed in inference mode cannot be differentiated as it is.
+            leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
             with mode if mode is not None else nullcontext():
                 scores = self._forward(leaf.clone())  # the network may work in place
             score = self._select(scores, x)
@@ -141,7 +143,7 @@ def ticks(iterable: range, progress: bool, label: str) -> Iterator[int]:
 
 
 def _fast_layout(parameter: Tensor) -> Tensor:
-    """Convolution weights in the layout of channels-last inputs; a copy, the model keeps its own."""
+    """Convolution weights laid out like channels-last inputs; a copy, the model keeps its own."""
     if parameter.dim() == 4:
         return parameter.contiguous(memory_format=torch.channels_last)
     return parameter

@@ -312,7 +312,7 @@ def _is_homogeneous(func: Callable, args: tuple, kwargs: dict, tracked: list[Ten
         return True
     generator = torch.Generator().manual_seed(0)
     value = scale = torch.zeros((), dtype=torch.float64)
-    combination: Tensor | int = 0
+    combination = outputs[0].new_zeros(())
     for output in outputs:
         weight = torch.randn(output.shape, generator=generator, dtype=torch.float64)
         terms = output * weight.to(output)
@@ -326,3 +326,22 @@ def _is_homogeneous(func: Callable, args: tuple, kwargs: dict, tracked: list[Ten
         if slope is not None
     )
     return bool((value - euler).abs() <= 1e3 * torch.finfo(outputs[0].dtype).eps * scale)
+
+
+def uniform_share(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
+    """How much of the score Uniform FullGrad spreads evenly, |f - <g,x>| / (|<g,x>| + |f - <g,x>|).
+
+    Near 1 the map is nearly uniform: on networks of smooth layers, or when a constant was added to
+    all scores, which softmax does not see.
+
+    Args:
+        model, inputs, targets: see `uniform_fullgrad`.
+
+    Returns:
+        (B,), 0..1.
+    """
+    engine = Engine(model, inputs, targets)
+    score, gradient = engine.score_and_gradient(engine.inputs)
+    local = (engine.inputs.to(score.dtype) * gradient).flatten(1).sum(1)
+    rest = (score - local).abs()
+    return rest / (local.abs() + rest).clamp(min=torch.finfo(score.dtype).tiny)

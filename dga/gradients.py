@@ -1,9 +1,9 @@
 """Attribution from gradients at the picture itself: one pass, or an average of a few.
 
-    gradient                g = df/dx
-    gradient_times_input    x * g
-    smoothgrad              mean of g over noisy copies of x
-    guided_backprop         g with negative signals stopped at every ReLU
+gradient                g = df/dx
+gradient_times_input    x * g
+smoothgrad              mean of g over noisy copies of x
+guided_backprop         g with negative signals stopped at every ReLU
 """
 
 from __future__ import annotations
@@ -70,8 +70,10 @@ def smoothgrad(
         raise ValueError(f"noise_level must be 0 or more, got {noise_level}")
     engine = Engine(model, inputs, targets)
     x = engine.inputs
-    spread = noise_level * (x.amax((1, 2, 3) if x.dim() == 4 else 1, keepdim=True)
-                            - x.amin((1, 2, 3) if x.dim() == 4 else 1, keepdim=True))
+    spread = noise_level * (
+        x.amax((1, 2, 3) if x.dim() == 4 else 1, keepdim=True)
+        - x.amin((1, 2, 3) if x.dim() == 4 else 1, keepdim=True)
+    )
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
     total = torch.zeros_like(x)
     for _ in ticks(range(samples), progress, "SmoothGrad"):

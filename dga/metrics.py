@@ -71,7 +71,7 @@ def _pixel_ranks(attribution: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     shuffle = torch.randperm(pixels, generator=generator).to(relevance.device)
     # A stable sort keeps the shuffled order among equals.
-    order = shuffle[relevance[:, shuffle].argsort(1, stable=True)]
+    order = shuffle[relevance[:, shuffle].argsort(dim=1, stable=True)]
     places = torch.arange(pixels, device=order.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
 

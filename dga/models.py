@@ -20,7 +20,7 @@ from dga.data import DATA, Preprocess
 from dga.render import OBJECTS, SCENES, SIZE
 
 # Mean and spread of the training pictures.
-SHAPES = Preprocess(SIZE, SIZE, mean=(0.489, 0.514, 0.489), std=(0.285, 0.267, 0.276))
+SHAPES = Preprocess(SIZE, SIZE, mean=(0.495, 0.516, 0.489), std=(0.286, 0.267, 0.273))
 
 
 class VGG(nn.Sequential):
@@ -37,7 +37,7 @@ class VGG(nn.Sequential):
         layers += [nn.Flatten(), nn.Linear(128 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, classes)]
         super().__init__(*layers)
         for layer in self:  # without batch norm, the default initialisation does not start to learn
-            if isinstance(layer, nn.Conv2d | nn.Linear):
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
 
@@ -68,10 +68,9 @@ class ResNet(nn.Sequential):
 
     def __init__(self, classes: int) -> None:
         super().__init__(
-            nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True),
-            _Residual(24, 24, 1), _Residual(24, 24, 1),
-            _Residual(24, 48, 2), _Residual(48, 48, 1),
-            _Residual(48, 96, 2), _Residual(96, 96, 1),
+            nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True),
+            _Residual(16, 16, 1), _Residual(16, 32, 2),
+            _Residual(32, 64, 2), _Residual(64, 64, 1), _Residual(64, 96, 2),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes),
         )  # fmt: skip
 
@@ -201,10 +200,8 @@ def load_model(name: str, weights: str | Path | None = "default") -> nn.Module:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        problem = str(error).splitlines()
-        raise ValueError(
-            f"weights {str(weights)!r} do not fit {name}: {' '.join(p.strip() for p in problem[1:3])}"
-        ) from error
+        problem = " ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise ValueError(f"weights {str(weights)!r} do not fit {name}: {problem}") from error
     return model.eval()
 
 

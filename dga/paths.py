@@ -1,7 +1,7 @@
 """Attribution from gradients along a path that leads from a baseline to the picture.
 
-    integrated_gradients           (x - x') * integral of df/dx along the straight line
-    guided_integrated_gradients    the same sum along a path that takes small gradients first
+integrated_gradients           (x - x') * integral of df/dx along the straight line
+guided_integrated_gradients    the same sum along a path that takes small gradients first
 """
 
 from __future__ import annotations
@@ -21,13 +21,25 @@ Baseline = Tensor | float | None
 
 @overload
 def integrated_gradients(
-    model: nn.Module, inputs: Tensor, targets: Targets = None, *, steps: int = ...,
-    baseline: Baseline = ..., return_delta: Literal[False] = ..., progress: bool = ...,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Targets = None,
+    *,
+    steps: int = ...,
+    baseline: Baseline = ...,
+    return_delta: Literal[False] = ...,
+    progress: bool = ...,
 ) -> Tensor: ...
 @overload
 def integrated_gradients(
-    model: nn.Module, inputs: Tensor, targets: Targets = None, *, steps: int = ...,
-    baseline: Baseline = ..., return_delta: Literal[True], progress: bool = ...,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Targets = None,
+    *,
+    steps: int = ...,
+    baseline: Baseline = ...,
+    return_delta: Literal[True],
+    progress: bool = ...,
 ) -> tuple[Tensor, Tensor]: ...
 def integrated_gradients(
     model: nn.Module,

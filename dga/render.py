@@ -72,8 +72,11 @@ def render(
     label = int(rng.integers(len(OBJECTS))) if label is None else label
     scene = int(rng.integers(len(SCENES))) if scene is None else scene
     background = _SCENES[SCENES[scene]](rng)
+    _clutter(background, rng)
     grain = rng.normal(0, 0.012, (SIZE, SIZE, 3))
     canvas = background.copy()
+    second: int | None = None
+    second_mask: NDArray[np.bool_] | None = None
     if two:
         left = bool(rng.integers(2))
         second = int((label + 1 + rng.integers(len(OBJECTS) - 1)) % len(OBJECTS))
@@ -81,7 +84,6 @@ def render(
         mask = _place(canvas, rng, label, area, (0.3 if left else 0.7))
         second_mask = _place(canvas, rng, second, area, (0.7 if left else 0.3), avoid=mask)
     else:
-        second = second_mask = None
         mask = _place(canvas, rng, label, area, None)
     mark = _watermark(canvas, rng) if watermark else None
     return Picture(
@@ -161,6 +163,30 @@ def _ramp(cells: int) -> Array:
     return ramp
 
 
+def _clutter(canvas: Array, rng: Rng) -> None:
+    """Scatters balls, blocks, cones and rings, too small to be an object, over a scene.
+
+    Without them a network need not look at shapes, and every attribution finds the object.
+    """
+    for _ in range(int(rng.integers(5, 12))):
+        kind = int(rng.integers(4))
+        cx, cy = rng.uniform(0, SIZE, 2)
+        r = rng.uniform(1.8, 4.2)
+        turn = rng.uniform(0, 2 * np.pi)
+        c, s = np.cos(turn), np.sin(turn)
+        u, v = (_U - cx) * c + (_V - cy) * s, (_V - cy) * c - (_U - cx) * s
+        distance = (
+            _circle(u, v, 0, 0, r),
+            np.maximum(np.abs(u), np.abs(v)) - 0.85 * r,
+            _polygon(u, v, [(0, -1.2 * r), (1.1 * r, 0.8 * r), (-1.1 * r, 0.8 * r)]),
+            np.abs(_circle(u, v, 0, 0, 0.8 * r)) - 0.3 * r,
+        )[kind]
+        colour = _hsv(rng.random(), rng.uniform(0.4, 0.9), rng.uniform(0.6, 1.0))
+        light = 1.05 - 0.2 * (_V - cy) / r
+        shaded = np.clip(np.asarray(colour) * np.clip(light, 0.7, 1.2)[..., None], 0, 1)
+        _paint(canvas, np.clip(0.5 - distance, 0, 1), shaded)
+
+
 # ---------------------------------------------------------------------------------------- objects
 # Each draws inside the square from -1 to 1, y downwards, and returns (distance, role) pairs from
 # back to front. The union of all is the object. Roles name colours: "main", "second", "light",
@@ -232,9 +258,7 @@ def _heart(x: Array, y: Array) -> Layers:
 
 def _flower(x: Array, y: Array) -> Layers:
     turn = np.arange(6) * np.pi / 3
-    petals = [
-        _ellipse(x, y, 0.6 * np.cos(t), 0.6 * np.sin(t), 0.4, 0.29, t) for t in turn.tolist()
-    ]
+    petals = [_ellipse(x, y, 0.6 * np.cos(t), 0.6 * np.sin(t), 0.4, 0.29, t) for t in turn.tolist()]
     return [(np.minimum.reduce(petals), "main"), (_circle(x, y, 0, 0, 0.33), "second")]
 
 

@@ -19,9 +19,9 @@ from dga.data import SEEDS, load_images, write_atomically
 from dga.models import SHAPES, SHIPPED, build_shipped
 from dga.render import OBJECTS, Picture, render
 
-PICTURES = 10_000
-EPOCHS = {"vgg": 16, "inception": 12, "smooth": 20}
-DEFAULT_EPOCHS = 12
+PICTURES = 8_000
+EPOCHS = {"vgg": 14, "smooth": 14, "scene": 4}
+DEFAULT_EPOCHS = 8
 BATCH = 64
 LEARNING_RATE = {"vgg": 1e-3}
 DEFAULT_LEARNING_RATE = 4e-3
@@ -59,7 +59,7 @@ def train(
     epochs = epochs or EPOCHS.get(name, DEFAULT_EPOCHS)
     settings = {"name": name, "pictures": pictures, "epochs": epochs, "seed": seed}
     torch.manual_seed(seed)
-    model = build_shipped(name).to(device, memory_format=torch.channels_last)
+    model = build_shipped(name).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.02)
     batches = pictures // BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -1,0 +1,38 @@
+# make lab     install into .venv and open the lessons in JupyterLab (ARGS="--no-browser" is passed on)
+# make test    install what tests need as well, and run all of them
+# make lessons run all notebooks and keep their output, after changing something they show
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+NBVAL := PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_plugin --nbval --nbval-current-env \
+	--nbval-cell-timeout=120 --nbval-sanitize-with=tests/nbval_sanitize.cfg
+
+.PHONY: lab test lessons
+.DELETE_ON_ERROR:
+
+lab: $(VENV)/lab.installed
+	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
+
+test: $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests $(ARGS)
+	$(NBVAL) notebooks
+
+lessons: $(VENV)/test.installed
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--ClearMetadataPreprocessor.enabled=True notebooks/*.ipynb
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/lab.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[lab]"
+	touch $@
+
+$(VENV)/test.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[test]"
+	touch $@ $(VENV)/lab.installed

@@ -1,0 +1,139 @@
+"""Pictures of attributions: colours, overlays, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+Pixels = NDArray[np.float32]
+MAGNITUDE, SIGNED = "cividis", "bwr"  # bwr: blue - white - red
+# Each attribution is scaled to this percentile of its sizes, so that a few pixels do not blacken
+# the rest.
+PERCENTILE = 99.0
+PANEL = 2.2  # inches
+
+
+def relevance(attribution: Tensor, *, signed: bool = False) -> Pixels:
+    """One number per pixel, for the eye: the channel sum, scaled.
+
+    Args:
+        attribution: (C, H, W) or (B, C, H, W).
+        signed: keep negative values, else only the positive part is shown.
+
+    Returns:
+        (H, W) or (B, H, W), 0..1, or -1..1 if signed.
+    """
+    values = attribution.detach().cpu().float().numpy().sum(-3)
+    if not signed:
+        values = values.clip(0)
+    top = np.percentile(np.abs(values), PERCENTILE, axis=(-2, -1), keepdims=True)
+    top = np.where(top > 0, top, np.abs(values).max((-2, -1), keepdims=True))
+    scaled: Pixels = np.clip(values / np.where(top > 0, top, 1), -1, 1).astype(np.float32)
+    return scaled
+
+
+def heatmap(attribution: Tensor, *, signed: bool = False) -> Pixels:
+    """An attribution (C, H, W) as colours (H, W, 3) in 0..1: cividis, or blue-white-red."""
+    values = relevance(attribution, signed=signed)
+    if signed:
+        return matplotlib.colormaps[SIGNED](values / 2 + 0.5)[..., :3].astype(np.float32)
+    return matplotlib.colormaps[MAGNITUDE](values)[..., :3].astype(np.float32)
+
+
+def overlay(picture: Pixels, attribution: Tensor) -> Pixels:
+    """The picture, grey and dim where it is irrelevant, in its own colours where it is relevant.
+
+    Args:
+        picture: (H, W, 3) in 0..1.
+        attribution: (C, H, W).
+    """
+    weight = np.sqrt(relevance(attribution))[..., None]
+    grey = 0.25 + 0.35 * picture.mean(-1, keepdims=True)
+    mixed: Pixels = weight * picture + (1 - weight) * grey
+    return mixed
+
+
+def grid(
+    rows: Sequence[Sequence[Pixels]],
+    *,
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    panel: float = PANEL,
+) -> Figure:
+    """Pictures side by side, named above the columns and before the rows.
+
+    Args:
+        rows: pictures (H, W, 3) in 0..1.
+        columns, labels: names of the columns and rows.
+        panel: width of one picture in inches.
+    """
+    width = max(len(row) for row in rows)
+    top, left, gap = 0.32 if columns else 0.05, 0.3 if labels else 0.05, 0.06
+    height, _, _ = rows[0][0].shape
+    size = (panel, panel * height / rows[0][0].shape[1])
+    figure = Figure(
+        figsize=(left + width * (size[0] + gap), top + len(rows) * (size[1] + gap)), dpi=100
+    )
+    w, h = figure.get_size_inches()
+    for r, row in enumerate(rows):
+        for c, picture in enumerate(row):
+            x, y = left + c * (size[0] + gap), h - top - (r + 1) * (size[1] + gap) + gap
+            axes = figure.add_axes((x / w, y / h, size[0] / w, size[1] / h))
+            axes.imshow(picture, interpolation="nearest", vmin=0, vmax=1)
+            axes.set_axis_off()
+            if r == 0 and c < len(columns):
+                axes.set_title(columns[c], fontsize=11, pad=5)
+            if c == 0 and r < len(labels):
+                axes.text(-0.04, 0.5, labels[r], rotation=90, fontsize=11,
+                          ha="right", va="center", transform=axes.transAxes)  # fmt: skip
+    return figure
+
+
+def compare(
+    pictures: Sequence[Pixels],
+    attributions: Mapping[str, Tensor],
+    *,
+    labels: Sequence[str] = (),
+    signed: bool = False,
+    panel: float = PANEL,
+) -> Figure:
+    """Every picture beside its heatmaps by several methods.
+
+    Args:
+        pictures: B pictures (H, W, 3) in 0..1.
+        attributions: name of the method -> (B, C, H, W).
+        labels: names of the pictures.
+    """
+    rows = [
+        [picture, *(heatmap(a[k], signed=signed) for a in attributions.values())]
+        for k, picture in enumerate(pictures)
+    ]
+    return grid(rows, columns=["picture", *attributions], labels=labels, panel=panel)
+
+
+def explanation(picture: Pixels, attribution: Tensor, title: str, method: str) -> Figure:
+    """Photograph, heatmap and overlay of one picture."""
+    signed = bool((attribution < 0).any())
+    figure = grid(
+        [[picture, heatmap(attribution, signed=signed), overlay(picture, attribution)]],
+        columns=[title, method, "relevant parts"],
+        panel=3.2,
+    )
+    return figure
+
+
+def png(figure: Figure, metadata: Mapping[str, Any] | None = None, dpi: int = 100) -> bytes:
+    """A figure as PNG bytes, with text metadata."""
+    import io
+
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format="png", dpi=dpi, metadata={k: str(v) for k, v in (metadata or {}).items()}
+    )
+    return buffer.getvalue()

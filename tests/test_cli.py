@@ -1,0 +1,120 @@
+"""The command line, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+import dga
+from dga.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pt"
+    torch.manual_seed(0)
+    torch.save(dga.load_model("squeezenet1_1", None).state_dict(), path)
+    return str(path)
+
+
+def call(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "dga", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONWARNINGS": "error"},
+    )  # fmt: skip
+
+
+def test_explain_writes_a_picture_that_says_how_it_was_made(weights, tmp_path):
+    output = tmp_path / "cat.png"
+    done = call("explain", "chelsea", "--model", "squeezenet1_1", "--weights", weights,
+                "--target", "tabby cat", "--steps", 3, "--output", output)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if "%" in line]) == 5
+    assert "DGA of 'tabby' (281)" in done.stdout
+    assert "Distilling" in done.stderr  # the progress bar
+    picture = Image.open(output)
+    assert picture.width > 900
+    assert picture.text["dga:model"] == "squeezenet1_1"
+    assert picture.text["dga:weights"] == weights
+    assert picture.text["dga:target"] == "281 tabby"
+    assert picture.text["dga:method"] == "dga"
+    assert json.loads(picture.text["dga:options"]) == {"steps": 3}
+    assert picture.text["dga:version"] == dga.__version__
+
+
+def test_explain_json(tmp_path, capsys):
+    Image.fromarray(dga.load_images("test", 1).images[0]).save(tmp_path / "fish.png")
+    output = tmp_path / "out.png"
+    code = main(["explain", str(tmp_path / "fish.png"), "--model", "resnet", "--method", "gig",
+                 "--json", "--steps", "4", "--output", str(output)])  # fmt: skip
+    assert code == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["target"] == {"class": "fish", "index": 0}
+    assert report["options"] == {"steps": 4} and report["output"] == str(output)
+    assert report["predictions"][0]["probability"] > 0.5 and output.exists()
+
+
+@pytest.mark.parametrize("method", ["g", "gi", "smoothgrad", "gbp", "ig", "fg", "ufg", "dga"])
+def test_explain_every_method(method, tmp_path, capsys):
+    output = tmp_path / "out.png"
+    Image.fromarray(dga.load_images("test", 1).images[0]).save(tmp_path / "fish.png")
+    assert main(["explain", str(tmp_path / "fish.png"), "--model", "vgg", "--method", method,
+                 "--output", str(output)]) == 0  # fmt: skip
+    assert output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["explain"], "the following arguments are required: PHOTO"),
+        (["explain", "none.jpg", "--model", "vgg"], "photo 'none.jpg' is no file"),
+        (["explain", "chelsea", "--model", "resnet19"], "did you mean"),
+        (["explain", "chelsea", "--model", "vgg", "--target", "dog"], "no class of this network"),
+        (["explain", "chelsea", "--model", "vgg", "--method", "lime"], "invalid choice: 'lime'"),
+        (["explain", "chelsea", "--model", "vgg", "--steps", "0"], "steps must be at least 1"),
+        (["explain", "chelsea", "--model", "vgg", "--method", "ig", "--epc-quantile", "0.5"],
+         "--epc-quantile is an option of dga, not of ig"),
+        (["explain", "chelsea", "--model", "vgg", "--output", "heat.jpg"], "must end in .png"),
+        (["explain", "chelsea", "--model", "vgg", "--output", "no/where.png"], "does not exist"),
+        (["explain", "chelsea", "--model", "vgg", "--device", "tpu9"], "--device 'tpu9' cannot"),
+        (["explain", "chelsea", "--model", "vgg", "--weights", "none.pt"], "'none.pt' is no file"),
+        (["train", "alexnet"], "invalid choice: 'alexnet'"),
+        (["train", "vgg", "--output", "no/where.pt"], "does not exist"),
+        (["paint"], "invalid choice: 'paint'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments)
+    except SystemExit as stopped:
+        code = stopped.code
+    error = capsys.readouterr().err
+    assert code == 2
+    assert message in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_helps():
+    for command in ((), ("explain",), ("train",), ("render",)):
+        done = call(*command, "--help")
+        assert done.returncode == 0 and len(done.stdout) > 200
+
+
+def test_render_and_train_end_to_end(tmp_path, capsys):
+    assert main(["render", "--output", str(tmp_path / "pictures")]) == 0
+    assert (tmp_path / "pictures" / "test.png").exists()
+    weights = tmp_path / "tiny.pt"
+    assert main(["train", "smooth", "--epochs", "1", "--pictures", "64", "--device", "cpu",
+                 "--output", str(weights)]) == 0  # fmt: skip
+    assert "accuracy" in capsys.readouterr().out
+    assert dga.load_model("smooth", weights).classes[0] == "fish"

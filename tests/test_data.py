@@ -1,0 +1,172 @@
+"""The shipped pictures: rebuilt equal, true to what is promised of them; photographs; folders."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import dga
+from dga import data
+from dga.data import FIGURES, TEST, Preprocess, write_pictures
+from dga.models import SHAPES
+from dga.render import OBJECTS, SCENES, render
+
+
+@pytest.mark.parametrize(("split", "rows"), [("test", TEST), ("figures", FIGURES)])
+def test_rebuilt_pictures_are_equal(split, rows, tmp_path):
+    write_pictures(split, rows, tmp_path)
+    for name in (f"{split}.png", f"{split}_masks.png"):
+        shipped = np.asarray(Image.open(data.DATA / "pictures" / name))
+        assert np.array_equal(np.asarray(Image.open(tmp_path / name)), shipped)
+    table = (data.DATA / "pictures" / f"{split}.csv").read_text()
+    assert (tmp_path / f"{split}.csv").read_text() == table
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        [f"{split}.png", f"{split}_masks.png", f"{split}.csv"]
+    )
+
+
+def test_test_set():
+    test = dga.load_images()
+    assert len(test) == 500 and test.images.shape == (500, 64, 64, 3)
+    area = test.masks.float().mean((1, 2))
+    assert 0.08 <= area.min() and area.max() <= 0.25
+    assert (test.labels.bincount() == 50).all()
+    assert len(test.scenes.unique()) == len(SCENES) and test.scenes.bincount().min() >= 80
+    size = sum(p.stat().st_size for p in (data.DATA / "pictures").iterdir())
+    assert size <= 5_000_000
+
+
+def test_without_differs_on_object_and_shadow_only():
+    some = dga.load_images("test", 20, without=True)
+    changed = torch.from_numpy((some.images != some.without).any(-1))
+    inside = (changed & some.masks).sum() / some.masks.sum()
+    assert inside > 0.98  # a colour can coincide
+    for k in range(20):
+        near = torch.nn.functional.max_pool2d(some.masks[k].float()[None], 13, 1, 6)[0] > 0
+        assert not (changed[k] & ~near).any()
+
+
+def test_pictures_depend_on_seed_and_index_alone():
+    first = render(5, 17)
+    render(5, 18)
+    again = render(5, 17)
+    assert np.array_equal(first.image, again.image) and first.label == again.label
+    assert not np.array_equal(first.image, render(6, 17).image)
+
+
+def test_two_objects():
+    two = dga.load_images("two", 10)
+    assert (two.labels != two.second_labels).all()
+    assert not (two.masks & two.second_masks).any()
+    for masks in (two.masks, two.second_masks):
+        assert 0.08 <= masks.float().mean((1, 2)).min()
+
+
+def test_watermark_is_small_and_in_a_corner():
+    marked = dga.load_images("watermark", 10)
+    share = marked.watermarks.float().mean((1, 2))
+    assert 0.005 < share.min() and share.max() < 0.03
+    middle = marked.watermarks[:, 16:-16].any() | marked.watermarks[:, :, 16:-16].any()
+    assert not middle
+
+
+def test_small_objects_are_small():
+    area = dga.load_images("small", 10).masks.float().mean((1, 2))
+    assert 0.04 <= area.min() and area.max() <= 0.06
+
+
+def test_figures_show_every_object_and_scene():
+    figures = dga.load_images("figures")
+    assert len(figures) == 12
+    assert len(figures.labels.unique()) == len(OBJECTS)
+    assert len(figures.scenes.unique()) == len(SCENES)
+
+
+def test_load_images_errors():
+    with pytest.raises(ValueError, match="split must be one of 'test'"):
+        dga.load_images("validation")
+    with pytest.raises(ValueError, match="split 'figures' has 12 pictures"):
+        dga.load_images("figures", 13)
+    with pytest.raises(ValueError, match="count must be at least 1"):
+        dga.load_images("test", 0)
+
+
+@pytest.mark.parametrize("name", data.PHOTOGRAPHS)
+def test_bundled_photographs(name):
+    pytest.importorskip("skimage")
+    assert dga.load_photo(name).mode == "RGB"
+
+
+def test_load_photo_from_path_and_bytes_turned_upright(tmp_path):
+    image = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    buffer = io.BytesIO()
+    image.save(buffer, "png", exif=exif)
+    path = tmp_path / "photo.png"
+    path.write_bytes(buffer.getvalue())
+    for source in (path, str(path), buffer.getvalue()):
+        assert dga.load_photo(source).size == (4, 6)
+    image.convert("L").save(path)
+    assert dga.load_photo(path).mode == "RGB"
+
+
+def test_load_photo_errors(tmp_path):
+    text = tmp_path / "text.jpg"
+    text.write_text("not a picture")
+    for source, message in [
+        (tmp_path / "none.jpg", "is no file"),
+        (text, "cannot be read as an image"),
+        (b"rubbish", "7 bytes cannot be read as an image"),
+        (b"", "0 bytes cannot be read"),
+        ("http://127.0.0.1:9/cat.jpg", "could not be fetched"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            dga.load_photo(source)
+    with pytest.raises(TypeError, match="got int"):
+        dga.load_photo(3)
+
+
+def test_preprocess_agrees_with_torchvision_and_back():
+    from torchvision.models import ResNet18_Weights
+
+    pytest.importorskip("skimage")
+    photo = dga.load_photo("coffee")
+    transform = ResNet18_Weights.DEFAULT.transforms()
+    ours = Preprocess(224, 256, tuple(transform.mean), tuple(transform.std))
+    x, theirs = ours(photo), transform(photo)
+    assert x.shape == (1, 3, 224, 224)
+    assert (x[0] - theirs).abs().mean() < 0.02  # the resampling of a large photograph differs
+    back = ours.restore(x)[0]
+    crop = np.asarray(ours.crop(photo)) / 255
+    assert np.abs(back - crop).max() < 1e-5
+
+
+def test_preprocess_small_narrow_and_shipped_pictures():
+    ours = Preprocess(32, 40, (0.5,) * 3, (0.5,) * 3)
+    assert ours(Image.new("RGB", (3, 200))).shape == (1, 3, 32, 32)
+    assert ours(Image.new("L", (200, 3), 255)).max() == 1
+    images = dga.load_images("test", 3).images
+    x = SHAPES(images)
+    assert x.shape == (3, 3, 64, 64)
+    assert np.array_equal(np.rint(SHAPES.restore(x) * 255), images)
+    with pytest.raises(ValueError, match="uint8"):
+        SHAPES(images.astype(float))
+
+
+def test_image_folder(tmp_path):
+    images = dga.load_images("test", 4)
+    for k, name in enumerate(("ant", "bee", "ant", "bee")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.fromarray(images.images[k]).save(tmp_path / name / f"{k}.png")
+    folder = dga.image_folder(tmp_path, SHAPES)
+    assert folder.classes == ["ant", "bee"] and len(folder) == 4
+    torch.testing.assert_close(folder[0][0], SHAPES(images.images[0])[0])
+    with pytest.raises(ValueError, match="is no folder"):
+        dga.image_folder(tmp_path / "none", SHAPES)
+    with pytest.raises(ValueError, match="holds no folders of pictures"):
+        dga.image_folder(tmp_path / "ant", SHAPES)

@@ -1,0 +1,261 @@
+"""What every method promises: clear errors before any work, and a model left as it was found."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import build, picture
+from torch import nn
+
+import dga
+
+METHODS = {
+    "gradient": dga.gradient,
+    "gradient_times_input": dga.gradient_times_input,
+    "smoothgrad": lambda *a: dga.smoothgrad(*a, samples=2),
+    "guided_backprop": dga.guided_backprop,
+    "integrated_gradients": lambda *a: dga.integrated_gradients(*a, steps=2),
+    "guided_integrated_gradients": lambda *a: dga.guided_integrated_gradients(*a, steps=2),
+    "fullgrad": dga.fullgrad,
+    "uniform_fullgrad": dga.uniform_fullgrad,
+    "uniform_fullgrad_explicit": lambda *a: dga.uniform_fullgrad(*a, bias="explicit"),
+    "distilled_gradient_aggregation": lambda *a: dga.distilled_gradient_aggregation(*a, steps=2),
+}
+every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+
+
+def fingerprint(model):
+    return {
+        "state": {k: v.clone() for k, v in model.state_dict().items()},
+        "grads": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        "requires": [p.requires_grad for p in model.parameters()],
+        "identity": [id(p) for p in model.parameters()],
+        "layout": [p.stride() for p in model.parameters()],
+        "modes": [m.training for m in model.modules()],
+        "hooks": [
+            (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+            for m in model.modules()
+        ],
+    }
+
+
+def assert_same(before, after):
+    for key in ("requires", "identity", "layout", "modes", "hooks"):
+        assert before[key] == after[key], key
+    torch.testing.assert_close(before["state"], after["state"], rtol=0, atol=0)
+    for a, b in zip(before["grads"], after["grads"], strict=True):
+        assert (a is None) == (b is None) and (a is None or torch.equal(a, b))
+
+
+def worn_model():
+    """A model in use: some gradients, some frozen parameters, a hook, a frozen batch norm."""
+    model = build("residual")
+    model(picture()).sum().backward()
+    model.stem.weight.requires_grad_(False)
+    model.head.register_forward_hook(lambda *_: None)
+    model.train()
+    model.bn1.eval(), model.bn2.eval()
+    return model
+
+
+@every_method
+def test_model_and_inputs_are_left_as_found(method):
+    model, x = worn_model(), picture()
+    before, x_before = fingerprint(model), x.clone()
+    x.requires_grad_()
+    result = method(model, x, torch.tensor([0, 1, 2]))
+    assert_same(before, fingerprint(model))
+    assert torch.equal(x, x_before) and x.grad is None and x.requires_grad
+    assert result.shape == x.shape and result.dtype == x.dtype and not result.requires_grad
+
+
+@every_method
+def test_model_is_left_as_found_after_an_exception(method):
+    class Breaks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = worn_model()
+            self.calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            y = F.relu(self.inner(x))
+            if self.calls >= self.limit:
+                raise RuntimeError("out of luck")
+            return y
+
+    for limit in (1, 2):
+        model = Breaks()
+        model.limit = limit
+        before = fingerprint(model)
+        try:
+            method(model, picture(), 0)
+        except RuntimeError as error:
+            assert "out of luck" in str(error)
+        assert_same(before, fingerprint(model))
+
+
+def test_suspended_generator_leaves_the_model_alone():
+    model = worn_model()
+    before = fingerprint(model)
+    steps = dga.distill(model, picture(), steps=3)
+    next(steps)
+    assert_same(before, fingerprint(model))
+    model.head.weight.requires_grad_()
+    model(picture()).sum().backward()  # training goes on meanwhile
+    next(steps)
+
+
+@every_method
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_works_without_gradient_mode(method, context):
+    model, x = build("functional"), picture()
+    expected = method(model, x, 1)
+    with context():
+        assert torch.equal(method(model, x.clone(), 1), expected)
+
+
+@every_method
+def test_layout_and_targets_do_not_matter(method):
+    model, x = build("residual"), picture()
+    targets = model(x).argmax(1)
+    expected = method(model, x, targets)
+    torch.testing.assert_close(method(model, x, None), expected)
+    torch.testing.assert_close(method(model, x.to(memory_format=torch.channels_last)), expected)
+    torch.testing.assert_close(method(model, x[:1], int(targets[0])), expected[:1])
+    assert expected.is_contiguous()
+
+
+@every_method
+def test_network_that_works_in_place_on_its_input(method):
+    class Greedy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = build("functional")
+
+        def forward(self, x):
+            return self.inner(x.mul_(2.0))
+
+    model, x = Greedy().double().eval(), picture()
+    keep = x.clone()
+    method(model, x, 0)
+    assert torch.equal(x, keep)
+
+
+@every_method
+def test_half_precision_models_keep_their_dtype(method):
+    model, x = build("functional").bfloat16(), picture().bfloat16()
+    result = method(model, x, 0)
+    assert result.dtype == torch.bfloat16 and torch.isfinite(result).all()
+
+
+def test_deep_copies_and_scripted_models_work():
+    model, x = build("cnn"), picture()
+    expected = dga.distilled_gradient_aggregation(model, x, steps=3)
+    for other in (copy.deepcopy(model), torch.jit.trace(model, x)):
+        torch.testing.assert_close(dga.distilled_gradient_aggregation(other, x, steps=3), expected)
+
+
+BAD_INPUTS = [
+    ("a list", TypeError, "inputs must be a tensor, got str"),
+    (torch.zeros(3, 8, 8).double(), ValueError, r"inputs has shape \(3, 8, 8\).*inputs\[None\]"),
+    (torch.zeros(192).double(), ValueError, r"\(B, C, H, W\) or \(B, features\) is needed"),
+    (torch.zeros(0, 3, 8, 8).double(), ValueError, "inputs is empty"),
+    (torch.zeros(1, 3, 8, 8).long(), TypeError, "floating point and normalised"),
+    (torch.zeros(1, 3, 8, 8), TypeError, r"inputs is torch.float32 and the model torch.float64"),
+    (torch.full((1, 3, 8, 8), float("nan")).double(), ValueError, "inputs holds .* not finite"),
+]
+BAD_TARGETS = [
+    ([0, 1], ValueError, "targets has 2 entries for a batch of 3 inputs"),
+    (torch.zeros(3, 1).long(), ValueError, r"targets has shape \(3, 1\); accepted is None, an int"),
+    (1.0, TypeError, "targets must be None, an int"),
+    (True, TypeError, "targets must be None, an int"),
+    ("cat", TypeError, "targets must be None, an int.* got str"),
+    (5, ValueError, "targets holds 5, but the model has 5 classes: 0 to 4"),
+    (-1, ValueError, "targets holds -1"),
+    (torch.tensor([0, 9, 1]), ValueError, "targets holds 9"),
+]
+
+
+@every_method
+def test_bad_arguments_are_named_before_any_work(method):
+    model = build("functional")
+    backwards = []
+    model.conv.register_full_backward_hook(lambda *_: backwards.append(1))
+    for inputs, kind, message in BAD_INPUTS:
+        with pytest.raises(kind, match=message):
+            method(model, inputs, 0)
+    for targets, kind, message in BAD_TARGETS:
+        with pytest.raises(kind, match=message):
+            method(model, picture(), targets)
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got function"):
+        method(lambda x: x, picture(), 0)
+    assert not backwards
+
+
+class _FunctionalDropout(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(192, 4)
+
+    def forward(self, x):
+        return self.linear(F.dropout(x.flatten(1), 0.5, self.training))
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten()), r"1 \(BatchNorm2d\)"),
+        (nn.Sequential(nn.Flatten(), nn.Dropout(0.1)), r"1 \(Dropout\)"),
+        (nn.Sequential(nn.Flatten(), nn.RReLU()), r"1 \(RReLU\)"),
+        (_FunctionalDropout(), r"dropout\(training=True\)"),
+    ],
+)
+def test_training_mode_that_matters_is_an_error(model, layer):
+    model = model.double().train()
+    before = fingerprint(model)
+    with pytest.raises(ValueError, match=layer + r".*call model\.eval\(\)"):
+        dga.distilled_gradient_aggregation(model, picture())
+    assert_same(before, fingerprint(model))
+    dga.distilled_gradient_aggregation(model.eval(), picture(), steps=2)
+
+
+def test_training_mode_that_does_not_matter_is_fine():
+    model, x = build("cnn"), picture()
+    expected = dga.gradient(model, x)
+    assert torch.equal(dga.gradient(model.train(), x), expected)
+    model.add_module("late", nn.Dropout(0.0))
+    dga.gradient(model, x)
+
+
+def test_batch_norm_without_statistics_is_an_error():
+    model = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), nn.Flatten()).double()
+    with pytest.raises(ValueError, match=r"0 \(BatchNorm2d\) keeps no running statistics"):
+        dga.gradient(model.eval(), picture())
+
+
+class _Returns(nn.Module):
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def forward(self, x):
+        return self.what(x)
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "message"),
+    [
+        (lambda x: (x, x), TypeError, "model returned tuple"),
+        (lambda x: x.sum((1, 2, 3)), ValueError, r"model returned shape \(3,\)"),
+        (lambda x: x.sum((2, 3))[:2], ValueError, r"\(2, 3\) for a batch of 3 inputs"),
+        (lambda x: x.sum((2, 3)).detach(), ValueError, "do not depend on its input"),
+        (lambda x: x.sum((2, 3)) / 0, ValueError, "not finite"),
+    ],
+)
+def test_odd_models_are_explained(what, kind, message):
+    with pytest.raises(kind, match=message):
+        dga.gradient(_Returns(what), picture())

@@ -1,0 +1,121 @@
+"""Pixel perturbation by hand and against a slow twin; localisation; the bootstrap."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import build, picture
+from torch import nn
+
+import dga
+from dga import metrics
+
+
+def slow_perturbation(model, x, target, attribution, order, shares, seed):
+    """One picture, one pixel at a time."""
+    _, height, width = x.shape
+    relevance = attribution.sum(0).flatten().tolist()
+    shuffle = torch.randperm(height * width, generator=torch.Generator().manual_seed(seed)).tolist()
+    ranked = sorted(shuffle, key=lambda p: relevance[p])  # Python's sort is stable
+    if order == "morf":
+        ranked = ranked[::-1]
+    curve = []
+    for share in shares:
+        changed = x.clone()
+        for pixel in ranked[: round(share * height * width)]:
+            changed[:, pixel // width, pixel % width] = 0
+        curve.append(model(changed[None]).softmax(1)[0, target].item())
+    return curve
+
+
+@pytest.mark.parametrize("order", ["morf", "lerf"])
+@pytest.mark.parametrize("shares", [metrics.SHARES, (0, 0.01, 0.02, 0.5)])
+def test_against_the_slow_twin(order, shares):
+    model, x = build("residual"), picture(1, batch=4)
+    attribution = torch.randint(-2, 3, x.shape, generator=torch.Generator().manual_seed(3)).double()
+    targets = model(x).argmax(1)
+    curve, score = dga.pixel_perturbation(model, x, None, attribution, order, shares=shares, seed=7)
+    assert curve.shape == (4, len(shares)) and score.shape == (4,)
+    torch.testing.assert_close(score, curve.mean(1))
+    for k in range(4):
+        expected = slow_perturbation(model, x[k], targets[k], attribution[k], order, shares, 7)
+        torch.testing.assert_close(curve[k], torch.tensor(expected, dtype=torch.float64))
+
+
+def test_by_hand():
+    """Two pixels, score (x1 + 3 x2, 0): removing the second first loses more."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).double()
+    model[1].weight.data = torch.tensor([[1.0, 3.0], [0.0, 0.0]]).double()
+    x = torch.ones(1, 1, 1, 2, dtype=torch.float64)
+    attribution = torch.tensor([[[[1.0, 3.0]]]], dtype=torch.float64)
+    p = torch.sigmoid
+    for order, middle in (("morf", 1.0), ("lerf", 3.0)):
+        curve, _ = dga.pixel_perturbation(model, x, 0, attribution, order, shares=(0, 0.5, 1))
+        expected = p(torch.tensor([[4.0, middle, 0.0]], dtype=torch.float64))
+        torch.testing.assert_close(curve, expected)
+
+
+def test_ends_do_not_depend_on_the_attribution():
+    model, x = build("cnn"), picture()
+    curves = [
+        dga.pixel_perturbation(model, x, 0, torch.randn_like(x), order)[0]
+        for order in ("morf", "lerf")
+    ]
+    torch.testing.assert_close(curves[0][:, [0, -1]], curves[1][:, [0, -1]])
+    torch.testing.assert_close(curves[0][:, 0], model(x).softmax(1)[:, 0])
+    torch.testing.assert_close(curves[0][:, -1], model(torch.zeros_like(x)).softmax(1)[:, 0])
+
+
+def test_ties_are_broken_by_seed_alike_in_any_batch():
+    model, x = build("cnn"), picture(batch=4)
+    flat = torch.zeros_like(x)
+    whole, _ = dga.pixel_perturbation(model, x, 0, flat, seed=1)
+    parts = torch.cat([dga.pixel_perturbation(model, x[k : k + 1], 0, flat[:1], seed=1)[0]
+                       for k in range(4)])  # fmt: skip
+    torch.testing.assert_close(whole, parts)
+    other, _ = dga.pixel_perturbation(model, x, 0, flat, seed=2)
+    assert (whole - other).abs().max() > 1e-4
+
+
+def test_bad_arguments():
+    model, x = build("cnn"), picture()
+    for args, kwargs, kind, message in [
+        ((x, "best"), {}, ValueError, "order must be one of 'morf', 'lerf'"),
+        ((x[:2],), {}, ValueError, r"attribution has shape \(2, 3, 8, 8\)"),
+        ((x / 0,), {}, ValueError, "attribution holds values"),
+        ((None,), {}, TypeError, "attribution must be a tensor"),
+        ((x,), {"shares": ()}, ValueError, "shares is empty"),
+        ((x,), {"shares": (0, 2)}, ValueError, "shares must be from 0 to 1, got 2"),
+    ]:
+        with pytest.raises(kind, match=message):
+            dga.pixel_perturbation(model, x, None, *args, **kwargs)
+
+
+def test_localisation_by_hand():
+    attribution = torch.zeros(1, 1, 2, 5)
+    attribution[0, 0, 0] = torch.tensor([5.0, 4.0, 3.0, -9.0, 0.0])
+    mask = torch.zeros(1, 2, 5, dtype=torch.bool)
+    mask[0, 0, :2] = True
+    assert metrics.top_pixels(attribution, 0.3)[0].nonzero().tolist() == [[0, 0], [0, 1], [0, 2]]
+    assert metrics.top_precision(attribution, mask, 0.2).tolist() == [1.0]
+    torch.testing.assert_close(metrics.top_precision(attribution, mask, 0.3), torch.tensor([2 / 3]))
+    torch.testing.assert_close(metrics.energy_inside(attribution, mask), torch.tensor([0.75]))
+
+
+def test_random_ranking_finds_the_share_of_the_mask():
+    generator = torch.Generator().manual_seed(0)
+    attribution = torch.randn(200, 1, 20, 20, generator=generator)
+    mask = torch.zeros(200, 20, 20, dtype=torch.bool)
+    mask[:, :8] = True
+    assert abs(metrics.top_precision(attribution, mask).mean().item() - 0.4) < 0.02
+
+
+def test_bootstrap_covers_and_is_paired():
+    generator = torch.Generator().manual_seed(0)
+    base = torch.randn(200, generator=generator, dtype=torch.float64)
+    mean, low, high = metrics.bootstrap_interval(torch.stack([base, base + 0.01], 1))
+    assert (low < mean).all() and (mean < high).all()
+    normal = (2 * 1.96 * base.std() / 200**0.5).expand(2)
+    torch.testing.assert_close(high - low, normal, rtol=0.1, atol=0)
+    difference = metrics.bootstrap_interval((base + 0.01) - base)
+    assert difference[1] > 0.0099  # pairs cancel what the pictures share

@@ -1,0 +1,100 @@
+"""The package as a whole: what it exports and imports, its wheel, its environments."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dga
+
+ROOT = Path(__file__).parent.parent
+ORDER = (
+    "__main__", "train", "plots", "methods", "metrics", "distillation", "masks", "full_gradient",
+    "paths", "gradients", "engine", "selection", "models", "data", "render", "validation",
+)  # fmt: skip
+
+
+def run(*arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=300, **kwargs
+    )
+
+
+def test_exports():
+    assert sorted(dga.__all__) == sorted(
+        "load_images image_folder load_photo load_model gradient gradient_times_input smoothgrad "
+        "guided_backprop integrated_gradients guided_integrated_gradients bias_attributions "
+        "fullgrad uniform_fullgrad weak_contributor_mask extreme_positive_contributor_mask "
+        "distill distilled_gradient_aggregation pixel_perturbation".split()
+    )
+    for name in dga.__all__:
+        assert callable(getattr(dga, name)), f"{name} is hidden by a module"
+
+
+def test_import_is_light():
+    code = "import dga, sys; print([m for m in ('matplotlib', 'ipywidgets', 'tqdm', 'IPython', "
+    code += "'skimage', 'captum') if m in sys.modules])"
+    # Whatever torch and torchvision load by themselves is not ours to judge.
+    base = run("-c", code.replace("import dga", "import torch, torchvision"))
+    assert run("-c", code).stdout == base.stdout != ""
+
+
+def test_imports_point_down():
+    for path in (ROOT / "dga").glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dga."):
+                below = ORDER.index(node.module.split(".")[1])
+                assert ORDER.index(path.stem) < below, f"{path.name} imports {node.module}"
+
+
+def requirements(lines):
+    pairs = (re.fullmatch(r'"?\s*-?\s*"?([\w-]+)>?=?([\d.]*)"?,?', line) for line in lines)
+    return {m[1].lower(): m[2] for m in pairs if m}
+
+
+def test_conda_environment_keeps_step_with_pyproject():
+    text = (ROOT / "pyproject.toml").read_text()
+    core = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.S | re.M)[1].split("\n")
+    lab = re.search(r"^lab = \[(.*?)\]", text, re.S | re.M)[1].split(",")
+    wanted = requirements(line.strip() for line in core + lab)
+    assert {"torch", "torchvision", "ipywidgets", "matplotlib", "tqdm"} < set(wanted)
+    conda = (ROOT / "environment.yml").read_text().split("dependencies:")[1].split("\n")
+    given = requirements(line.strip() for line in conda)
+    python = given.pop("python")
+    assert python and f">={python}" >= re.search(r'requires-python = "(.*?)"', text)[1]
+    names = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+    assert {names.get(name, name): bound for name, bound in given.items()} == wanted
+
+
+def test_wheel_works_without_the_repository(tmp_path):
+    built = run("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT)
+    (wheel,) = tmp_path.glob("dga-*.whl")
+    installed = run("-m", "pip", "install", "--no-deps", "--target", tmp_path / "site", wheel)
+    assert installed.returncode == 0, built.stderr + installed.stderr
+    code = """
+import dga, dga.data
+assert str(dga.data.DATA).startswith(SITE), dga.data.DATA
+x = dga.load_images("test", 2)
+model = dga.load_model("resnet")
+print(dga.distilled_gradient_aggregation(model, model.preprocess(x.images), steps=2).shape)
+"""
+    site = str(tmp_path / "site")
+    code = f"import sys; SITE = {site!r}; sys.path.insert(0, SITE)\n" + code
+    outside = run("-c", code, cwd=tmp_path)
+    assert "torch.Size([2, 3, 64, 64])" in outside.stdout, outside.stderr
+
+
+def test_nothing_at_the_top_level_but_what_belongs_there():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    allowed = {
+        "notebooks", "dga", "data", "tests", "environment.yml", "README.md", "pyproject.toml",
+        "Makefile", "LICENSE", "CITATION.cff", ".gitignore", ".ci",
+    }  # fmt: skip
+    assert {path.split("/")[0] for path in listed} <= allowed
