@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -128,10 +129,16 @@ def explanation(picture: Pixels, attribution: Tensor, title: str, method: str) -
     return figure
 
 
+def show(figure: Figure, alt: str) -> None:
+    """Shows a figure in a notebook, with a description for those who cannot see it."""
+    from IPython.display import display
+
+    data = {"image/png": png(figure), "text/plain": alt}
+    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+
+
 def png(figure: Figure, metadata: Mapping[str, Any] | None = None, dpi: int = 100) -> bytes:
     """A figure as PNG bytes, with text metadata."""
-    import io
-
     buffer = io.BytesIO()
     figure.savefig(
         buffer, format="png", dpi=dpi, metadata={k: str(v) for k, v in (metadata or {}).items()}

@@ -1,7 +1,8 @@
-"""Prints the tables of the paper on this machine: python tests/measure.py real|shipped|stability
+"""Prints the tables of the paper on this machine: python tests/measure.py real|shipped|figure|stability
 
 real        LeRF and MoRF of all methods on the optional folder of real photographs
 shipped     LeRF, MoRF and localisation on the shipped test set, for every shipped network
+figure      draws data/figures/photographs.png, the picture in the README
 stability   how much single float32 maps of the shipped networks differ from float64 ones
 """
 
@@ -18,8 +19,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import dga
-from dga import metrics
-from dga.data import load_photo, real_folder
+from dga import metrics, plots
+from dga.data import DATA, load_photo, real_folder, write_atomically
 from dga.models import SHIPPED
 
 
@@ -111,6 +112,24 @@ def real(limit: int | None) -> None:
     print(f"{time.monotonic() - began:.0f} s")
 
 
+def figure() -> None:
+    """scikit-image's cat, cup and rocket, explained by IG and by DGA."""
+    model, _ = real_photographs(1)
+    names = ("chelsea", "coffee", "rocket")
+    x = torch.cat([model.preprocess(load_photo(name)) for name in names])
+    maps = {
+        "Integrated Gradients": dga.integrated_gradients(model, x),
+        "DGA": dga.distilled_gradient_aggregation(model, x),
+    }
+    said = [model.classes[k] for k in model(x).argmax(1).tolist()]
+    drawn = plots.compare(model.preprocess.restore(x), maps, labels=said, panel=2.6)
+    content = plots.png(drawn, {"Description": "8-bit SqueezeNet 1.1, predicted class"})
+    path = DATA / "figures" / "photographs.png"
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, content)
+    print(f"{path}: predicted {', '.join(said)}")
+
+
 def shipped(limit: int | None, only: list[str]) -> None:
     test = dga.load_images("test", limit)
     for name in only or SHIPPED:
@@ -175,12 +194,14 @@ def spearman(a: Tensor, b: Tensor) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["real", "shipped", "stability"])
+    parser.add_argument("what", choices=["real", "shipped", "figure", "stability"])
     parser.add_argument("--limit", type=int, help="number of pictures")
     parser.add_argument("--network", action="append", default=[], choices=list(SHIPPED))
     arguments = parser.parse_args()
     if arguments.what == "real":
         real(arguments.limit)
+    elif arguments.what == "figure":
+        figure()
     elif arguments.what == "shipped":
         shipped(arguments.limit, arguments.network)
     else:
