@@ -1,4 +1,4 @@
-"""Prints the tables of the paper on this machine: python tests/measure.py real|shipped|figure|stability
+"""Tables of the paper, on this machine: python tests/measure.py real|shipped|figure|stability
 
 real        LeRF and MoRF of all methods on the optional folder of real photographs
 shipped     LeRF, MoRF and localisation on the shipped test set, for every shipped network

@@ -32,7 +32,8 @@ def same_text(reference: str, test: str) -> bool:
 def _close(a: str, b: str) -> bool:
     if "." not in a or "." not in b:
         return False
-    step = 10.0 ** -len(a.partition(".")[2].partition("e")[0])  # one in the last digit printed
+    digits, _, exponent = a.lower().partition("e")
+    step = 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))  # one in the last digit
     return abs(float(a) - float(b)) <= max(TOLERANCE * abs(float(a)), 1.01 * step)
 
 

@@ -26,7 +26,8 @@ def weights(tmp_path_factory):
 def call(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "dga", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
     )  # fmt: skip
 
 

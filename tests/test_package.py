@@ -19,7 +19,12 @@ ORDER = (
 
 def run(*arguments, **kwargs):
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=300, **kwargs
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        **kwargs,
     )
 
 

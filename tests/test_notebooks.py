@@ -1,0 +1,76 @@
+"""The lessons as files, and the checker that runs them: it must fail when something changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbval_plugin import same_text
+from nbval_sample import run_sample
+
+ROOT = Path(__file__).parent.parent
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_lesson_is_clean(path):
+    book = json.loads(path.read_text())
+    assert "widgets" not in book["metadata"]
+    for cell in book["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            assert cell["execution_count"], "committed without being run"
+            assert source.count("\n") < 15, f"more than 15 lines: {source[:60]}"
+            for output in cell["outputs"]:
+                assert output["output_type"] != "error"
+                if "image/png" in output.get("data", {}):
+                    assert output["metadata"]["image/png"]["alt"], "a figure without alt text"
+        assert "![](" not in source, "a picture without alt text"
+    nbformat.validate(nbformat.reads(path.read_text(), 4))
+    assert path.stat().st_size < 1_500_000
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_links_of_a_lesson_lead_somewhere(path):
+    import re
+
+    for cell in json.loads(path.read_text())["cells"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", "".join(cell["source"])):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("reference", "now", "same"),
+    [
+        ("IG 0.512\n", "IG 0.512\n", True),
+        ("IG 0.512\n", "IG 0.518\n", True),  # 1.2 %
+        ("IG 0.512\n", "IG 0.552\n", False),
+        ("IG 0.01\n", "IG 0.02\n", True),  # one in the last digit printed
+        ("IG 0.01\n", "IG 0.03\n", False),
+        ("IG 0.512\n", "GIG 0.512\n", False),
+        ("12 pictures\n", "13 pictures\n", False),  # integers count
+        ("delta 1.00e-03\n", "delta 1.01e-03\n", True),
+        ("delta 1.00e-03\n", "delta 1.00e-04\n", False),
+        ("a 0.1 b\n", "a 0.1\n", False),
+    ],
+)
+def test_numbers_may_differ_a_little_words_may_not(reference, now, same):
+    assert same_text(reference, now) is same
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        (None, True),
+        ("number", False),
+        ("code", False),
+        ("figure", False),
+        ("cleared", False),
+    ],
+)
+def test_changing_one_thing_makes_the_check_fail(change, passes, tmp_path):
+    done = run_sample(tmp_path, change)
+    assert (done.returncode == 0) is passes, done.stdout[-3000:]
