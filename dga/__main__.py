@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except (ValueError, TypeError, OSError) as error:
-        print(f"dga {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        print(f"dga {options.command}: {textwrap.shorten(message, 400)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"dga {options.command}: interrupted", file=sys.stderr)
@@ -188,11 +190,11 @@ def _device(name: str | None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {name!r} cannot be used: {error}") from error
-    return device
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError) as error:  # NotImplementedError is a RuntimeError
+        reason = textwrap.shorten(str(error), 120)
+        raise ValueError(f"--device {name!r} cannot be used: {reason}") from error
+    return torch.device(name)
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -202,18 +203,33 @@ class Preprocess:
         size: height and width of the network's input.
         resize: length of the shorter side before the central crop.
         mean, std: per channel, of values in 0..1.
+        interpolation: of the resizing, "bilinear" or "bicubic".
     """
 
     size: int
     resize: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    interpolation: str = "bilinear"
 
     def __call__(self, picture: Image.Image | NDArray[np.uint8]) -> Tensor:
-        """A photograph, or uint8 pictures (B, H, W, 3) or (H, W, 3) -> (B, 3, size, size)."""
+        """A photograph, or uint8 pictures (B, H, W, 3) or (H, W, 3) -> (B, 3, size, size).
+
+        Photographs are resized and cropped as the network was trained; arrays that already have
+        the network's size are taken as they are.
+        """
+        if not isinstance(picture, Image.Image | np.ndarray):
+            raise TypeError(
+                f"picture must be a PIL image or an array, got {type(picture).__name__}"
+            )
         if isinstance(picture, Image.Image):
             picture = np.asarray(self.crop(picture))
-        if picture.dtype != np.uint8 or picture.ndim not in (3, 4) or picture.shape[-1] != 3:
+        if (
+            not picture.size
+            or picture.dtype != np.uint8
+            or picture.ndim not in (3, 4)
+            or picture.shape[-1] != 3
+        ):
             raise ValueError(
                 f"picture is {picture.dtype} {picture.shape}; a PIL image or uint8 (B, H, W, 3) "
                 "is needed"
@@ -226,11 +242,10 @@ class Preprocess:
 
     def crop(self, photo: Image.Image) -> Image.Image:
         """The part of a photograph that the network will see, in its resolution."""
-        photo = photo.convert("RGB")
-        scale = self.resize / min(photo.size)
-        width, height = (max(round(side * scale), self.size) for side in photo.size)
-        photo = photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        left, top = (width - self.size) // 2, (height - self.size) // 2
+        photo = _to_rgb(photo)
+        width, height = (int(self.resize * side / min(photo.size)) for side in photo.size)
+        photo = photo.resize((width, height), Image.Resampling[self.interpolation.upper()])
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
         return photo.crop((left, top, left + self.size, top + self.size))
 
     def restore(self, inputs: Tensor) -> NDArray[np.float32]:
@@ -271,14 +286,16 @@ def load_photo(source: str | Path | bytes) -> Image.Image:
             ) from error
         return Image.fromarray(getattr(data, text)())
     if text.startswith(("http://", "https://")):
+        from http.client import HTTPException
         from urllib.request import Request, urlopen
 
         try:
             with urlopen(Request(text, headers={"User-Agent": "dga"}), timeout=20) as answer:
-                return _open(io.BytesIO(answer.read()), text)
-        except OSError as error:
+                content = answer.read()
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: a malformed address
             raise ValueError(f"photo {text} could not be fetched: {error}") from error
-    if not Path(text).is_file():
+        return _open(io.BytesIO(content), text)
+    if not os.path.isfile(text):
         names = ", ".join(PHOTOGRAPHS)
         raise ValueError(f"photo {text!r} is no file; a path, a URL, or one of {names} is needed")
     return _open(text, text)
@@ -286,9 +303,22 @@ def load_photo(source: str | Path | bytes) -> Image.Image:
 
 def _open(file: Any, label: str) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(Image.open(file)).convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+        return _to_rgb(ImageOps.exif_transpose(Image.open(file)))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"photo {label} cannot be read as an image: {error}") from error
+
+
+def _to_rgb(photo: Image.Image) -> Image.Image:
+    """Any image as 8-bit RGB: 16 bits are scaled, transparent parts are laid on white."""
+    if photo.mode.startswith("I"):
+        wide = np.asarray(photo).astype(np.int64)
+        photo = Image.fromarray((wide // 257).clip(0, 255).astype(np.uint8))
+    elif photo.mode == "F":
+        raise ValueError("photo holds floating-point values; an image of 8 or 16 bits is needed")
+    if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
+        photo = photo.convert("RGBA")
+        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
+    return photo.convert("RGB")
 
 
 def image_folder(path: str | Path, preprocess: Preprocess) -> Any:
@@ -306,9 +336,13 @@ def image_folder(path: str | Path, preprocess: Preprocess) -> Any:
     if not Path(path).is_dir():
         raise ValueError(f"path {str(path)!r} is no folder")
     try:
-        return ImageFolder(str(path), transform=lambda photo: preprocess(photo)[0])
+        return ImageFolder(str(path), partial(_single, preprocess), loader=load_photo)
     except FileNotFoundError as error:
         raise ValueError(f"path {str(path)!r} holds no folders of pictures: {error}") from error
+
+
+def _single(preprocess: Preprocess, photo: Image.Image) -> Tensor:
+    return preprocess(photo)[0]
 
 
 def real_folder() -> Path | None:

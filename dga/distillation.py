@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from dga.engine import Engine, ticks
 from dga.full_gradient import spread_evenly
 from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
-from dga.validation import Targets, check_choice, check_count, check_share
+from dga.validation import Targets, check_choice, check_count, check_number, check_share
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def distill(
 
     Yields:
         DistillationStep for n = 0 .. N. Arguments are checked at the call, before the first step.
+        The model must not be changed between two steps; it is not copied.
     """
     check_count("steps", steps)
     check_share("epc_quantile", epc_quantile)
@@ -106,10 +107,13 @@ def distill(
         for n in ticks(range(steps + 1), progress, "Distilling"):
             score, gradient = engine.score_and_gradient(distilled)
             phi = spread_evenly(distilled, score, gradient)  # (1)
-            step = DistillationStep(n, steps, distilled, phi, score, epc_quantile, masks, unit)
-            yield step
+            # What is handed out belongs to the caller, who may change it: the next input is made
+            # before, and always from the original.
+            shown = distilled.clone() if n == 0 else distilled
+            step = DistillationStep(n, steps, shown, phi, score, epc_quantile, masks, unit)
             if n < steps:  # the blend of step N is 0 and would distil an empty picture
                 distilled = (step.blend * engine.inputs).to(inputs.dtype)  # (3), (4)
+            yield step
 
     return sequence()
 
@@ -139,8 +143,7 @@ def distilled_gradient_aggregation(
     Returns:
         Attribution, same shape, dtype and device as `inputs`; >= 0 with the default beta of 0.
     """
-    if not isinstance(negative_scale, int | float) or isinstance(negative_scale, bool):
-        raise TypeError(f"negative_scale must be a number, got {negative_scale!r}")
+    check_number("negative_scale", negative_scale)
     total = None
     for step in distill(
         model,

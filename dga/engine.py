@@ -40,7 +40,8 @@ class Engine:
         check_inputs(model, inputs)
         requested = check_targets(targets, inputs)
         self._resolved: Tensor | None = None
-        self._guard = TrainingGuard() if any(m.training for m in model.modules()) else None
+        self._guard = TrainingGuard()
+        self._in_training = any(module.training for module in model.modules())
         # Outside inference mode, so that autograd may save what is made here.
         with torch.inference_mode(False):
             layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
@@ -48,7 +49,8 @@ class Engine:
             self._requested = None if requested is None else requested.clone()
             parameters = {name: _fast_layout(p.detach()) for name, p in model.named_parameters()}
         self._call: Callable[[Tensor], Any] = model
-        if not isinstance(model, torch.jit.ScriptModule):  # which cannot be called functionally
+        # Scripts cannot be called functionally, and recurrent layers would keep the aliases.
+        if not any(isinstance(m, torch.jit.ScriptModule | nn.RNNBase) for m in model.modules()):
             self._call = lambda x: torch.func.functional_call(model, parameters, (x,))
 
     @property
@@ -61,9 +63,9 @@ class Engine:
 
     def scores(self, x: Tensor) -> Tensor:
         """Scores of every class without a gradient, (B, classes), float32 or wider."""
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             scores = self._forward(x.clone())  # the network may work in place
-            self._select(scores, x)
+            self._select(scores)
         return scores
 
     def score(self, x: Tensor) -> Tensor:
@@ -89,17 +91,21 @@ class Engine:
             leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
             with mode if mode is not None else nullcontext():
                 scores = self._forward(leaf.clone())  # the network may work in place
-            score = self._select(scores, x)
-            if not score.requires_grad:
+            score = self._select(scores)
+            gradient = None
+            if score.requires_grad:
+                (gradient,) = torch.autograd.grad(score.sum(), leaf, allow_unused=True)
+            if gradient is None:
                 raise ValueError(
                     "model returned scores that do not depend on its input in a differentiable "
                     "way; it must not run under torch.no_grad() or detach its input"
                 )
-            (gradient,) = torch.autograd.grad(score.sum(), leaf)
         return score.detach(), gradient
 
     def _forward(self, x: Tensor) -> Tensor:
-        with self._guard or nullcontext():
+        # Watching every call costs time, so in evaluation mode only the first pass is watched.
+        watch = self._in_training or self._resolved is None
+        with self._guard if watch else nullcontext():
             scores = self._call(x)
         if not isinstance(scores, Tensor):
             raise TypeError(
@@ -113,7 +119,7 @@ class Engine:
             )
         return scores if scores.dtype == torch.float64 else scores.float()
 
-    def _select(self, scores: Tensor, x: Tensor) -> Tensor:
+    def _select(self, scores: Tensor) -> Tensor:
         """The target's column; the first pass settles and checks the targets."""
         if self._resolved is None:
             classes = scores.shape[1]

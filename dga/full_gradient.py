@@ -16,6 +16,7 @@ what FullGrad itself is made of.
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -108,7 +109,8 @@ def fullgrad(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tenso
 
     The absolute value of x*g and of every bias term with a spatial layout is rescaled to 0..1 per
     picture, upsampled to the picture (bilinear), and added up over layers and channels. Biases
-    without a spatial layout (fully connected layers) are left out, as by its authors.
+    without a spatial layout (fully connected layers) are left out, as by its authors. Terms with
+    four dimensions are read as (B, C, H, W).
 
     Args:
         model, inputs, targets: see `uniform_fullgrad`; `inputs` must be (B, C, H, W).
@@ -143,10 +145,24 @@ def _rescale(term: Tensor) -> Tensor:
 
 def _decompose(model: nn.Module, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
     """The gradient at the input and every bias term, by one recorded pass."""
-    recorder = _BiasRecorder()
+    recorder = _BiasRecorder(len(engine.inputs))
     with _module_names(model, recorder.enter, recorder.leave):
-        _, gradient = engine.score_and_gradient(engine.inputs, recorder)
-    return gradient, recorder.terms()
+        score, gradient = engine.score_and_gradient(engine.inputs, recorder)
+    terms = recorder.terms()
+    sums = [engine.inputs * gradient, *terms.values()]
+    parts = torch.stack([part.to(score.dtype).flatten(1).sum(1) for part in sums])
+    gap, scale = (score - parts.sum(0)).abs(), score.abs() + parts.abs().sum(0)
+    if (gap > _GAP.get(engine.inputs.dtype, 0.1) * scale).any():
+        raise ValueError(
+            "the bias terms do not add up to the score: the network does something that cannot be "
+            "recorded (a scripted submodule, a custom autograd.Function, a part under no_grad, an "
+            'in-place change of a view); uniform_fullgrad(bias="residual") is right all the same'
+        )
+    return gradient, terms
+
+
+# How far the recorded terms may miss the score by rounding, relative to their sizes.
+_GAP = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
 @contextmanager
@@ -154,12 +170,14 @@ def _module_names(model: nn.Module, enter: Callable, leave: Callable) -> Iterato
     """Tells which module is running, through global hooks, so that the model keeps its own."""
     names = {id(module): name for name, module in model.named_modules()}
 
+    thread = threading.get_ident()  # the hooks see the modules of every thread
+
     def before(module: nn.Module, _: Any) -> None:
-        if id(module) in names:
+        if id(module) in names and threading.get_ident() == thread:
             enter(names[id(module)], not any(True for _ in module.children()))
 
     def after(module: nn.Module, *_: Any) -> None:
-        if id(module) in names:
+        if id(module) in names and threading.get_ident() == thread:
             leave()
 
     handles = [
@@ -179,6 +197,7 @@ _ELEMENTWISE = frozenset(
     "sigmoid logsigmoid tanh elu selu celu softplus softsign tanhshrink softshrink hardshrink "
     "threshold clamp clip clamp_min clamp_max exp log log1p pow square sqrt sin cos erf".split()
 )
+_CASTS = frozenset("float double half bfloat16 to type type_as".split())  # linear but for rounding
 _LINEAR = frozenset(
     "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()
 )
@@ -187,8 +206,9 @@ _LINEAR = frozenset(
 class _BiasRecorder(TorchFunctionMode):
     """Watches every torch function the network calls and notes its bias, explicit or implicit."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: int) -> None:
         super().__init__()
+        self._batch = batch
         self._running: list[tuple[str, bool]] = [("", False)]  # (module name, is a leaf)
         self._biases: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
@@ -215,7 +235,7 @@ class _BiasRecorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         tracked = [v for v in tree_leaves((args, kwargs)) if _is_tracked(v)]
-        if not tracked:
+        if not tracked or not torch.is_grad_enabled():
             return func(*args, **kwargs)
         bias = self._bias(func, args, kwargs, tracked)  # before the call, which may be in place
         output = func(*args, **kwargs)
@@ -225,6 +245,12 @@ class _BiasRecorder(TorchFunctionMode):
 
     def _record(self, func: Callable, output: Tensor, bias: Tensor) -> None:
         base = self._label(func)
+        if output.dim() == 0 or len(output) != self._batch:
+            raise ValueError(
+                f"layer {base!r} gives shape {tuple(output.shape)}, whose first dimension is not "
+                f"the batch of {self._batch}: its bias cannot be told apart by picture; "
+                'uniform_fullgrad(bias="residual") includes it'
+            )
         name, call = base, 1
         while name in self._biases:
             call += 1
@@ -243,7 +269,9 @@ class _BiasRecorder(TorchFunctionMode):
     ) -> Tensor | None:
         """The bias of one call, or None where it has none."""
         name = _plain_name(func)
-        if name in _LINEAR and len(tracked) == 1 and tracked[0] is (args or (None,))[0]:
+        if name in _CASTS:
+            return None
+        if name in _LINEAR and len(tracked) == 1 and tracked[0] is (args or [kwargs["input"]])[0]:
             bias = args[2] if len(args) > 2 else kwargs.get("bias")
             # Linear layers hold their features in the last dimension, convolutions in the second
             # of a batch.
@@ -289,9 +317,13 @@ def _on_copies(
 ) -> tuple[list[Tensor], Any]:
     """Runs a call on detached copies: fresh leaves, and what the call makes of them."""
     leaves = [t.detach().clone().requires_grad_() for t in tracked]
-    # The call gets clones of the leaves, since it may work in place.
+    # The call gets clones, of untracked tensors as well, since it may work in place on any.
     clones = {id(t): leaf.clone() for t, leaf in zip(tracked, leaves, strict=True)}
-    args, kwargs = tree_map(lambda v: clones.get(id(v), v), (args, kwargs))
+
+    def copy(value: Any) -> Any:
+        return clones.get(id(value), value.clone()) if isinstance(value, Tensor) else value
+
+    args, kwargs = tree_map(copy, (args, kwargs))
     return leaves, func(*args, **kwargs)
 
 
@@ -305,7 +337,10 @@ def _implicit_bias(func: Callable, args: tuple, kwargs: dict, tracked: Tensor) -
 
 
 def _is_homogeneous(func: Callable, args: tuple, kwargs: dict, tracked: list[Tensor]) -> bool:
-    """Whether out = J * in at this input: tested on a random combination of the outputs."""
+    """Whether out = J * in at this input, tested on a random combination of the outputs.
+
+    Its two sides differ by about |out - J * in|, to be judged against |out|.
+    """
     leaves, result = _on_copies(func, args, kwargs, tracked)
     outputs = [v for v in tree_leaves(result) if _is_tracked(v)]
     if not outputs:
@@ -318,14 +353,15 @@ def _is_homogeneous(func: Callable, args: tuple, kwargs: dict, tracked: list[Ten
         terms = output * weight.to(output)
         combination = combination + terms.sum()
         value = value + terms.detach().double().sum().cpu()
-        scale = scale + terms.detach().double().abs().sum().cpu()
+        scale = scale + terms.detach().double().square().sum().cpu()
     slopes = torch.autograd.grad(combination, leaves, allow_unused=True)
     euler = sum(
         (slope.double() * leaf.detach().double()).sum().cpu()
         for slope, leaf in zip(slopes, leaves, strict=True)
         if slope is not None
     )
-    return bool((value - euler).abs() <= 1e3 * torch.finfo(outputs[0].dtype).eps * scale)
+    eps = max(torch.finfo(v.dtype).eps for v in (*leaves, *outputs))
+    return bool((value - euler).abs() <= min(1e3 * eps, 0.05) * scale.sqrt())
 
 
 def uniform_share(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:

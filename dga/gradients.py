@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dga.engine import Engine, ticks
-from dga.validation import Targets, check_count
+from dga.validation import Targets, check_count, check_number
 
 
 def gradient(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
@@ -66,8 +66,8 @@ def smoothgrad(
         Signed mean gradient, same shape as `inputs`.
     """
     check_count("samples", samples)
-    if not noise_level >= 0:
-        raise ValueError(f"noise_level must be 0 or more, got {noise_level}")
+    check_number("noise_level", noise_level, 0)
+    check_count("seed", seed, 0)
     engine = Engine(model, inputs, targets)
     x = engine.inputs
     spread = noise_level * (
@@ -87,7 +87,8 @@ def guided_backprop(model: nn.Module, inputs: Tensor, targets: Targets = None) -
 
     The gradient, except that at the output of every ReLU negative values are set to 0 on the way
     back. Modules, functions and in-place variants are covered, and ReLU6 likewise. Smooth
-    activations (GELU, SiLU) and leaky ones pass unchanged, as in the paper.
+    activations (GELU, SiLU) and leaky ones pass unchanged, as in the paper; so does a ReLU spelled
+    as clamp, threshold or maximum, and one inside a scripted submodule.
 
     Args:
         model, inputs, targets: see `gradient`.

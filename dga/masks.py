@@ -65,7 +65,12 @@ def _values(attribution: Tensor, unit: str) -> Tensor:
             f"attribution has shape {tuple(attribution.shape)}; (B, C, H, W) or (B, features) "
             "is needed"
         )
-    if not torch.isfinite(attribution.sum()):
+    if unit == "pixel" and attribution.dim() < 3:
+        raise ValueError(
+            f"attribution has shape {tuple(attribution.shape)}, which has no pixels: use "
+            'unit="feature"'
+        )
+    if not torch.isfinite(attribution.sum(dtype=torch.float64)):
         raise ValueError("attribution holds values that are not finite (NaN or infinity)")
     values = attribution.detach()
     return values.sum(1, keepdim=True) if unit == "pixel" else values

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
 from dga.engine import Engine
-from dga.validation import Targets, check_choice, check_share
+from dga.validation import Targets, check_choice, check_count, check_share
 
 SHARES = tuple(k / 10 for k in range(11))
 
@@ -44,10 +45,12 @@ def pixel_perturbation(
         score, (B,), its mean.
     """
     check_choice("order", order, ("morf", "lerf"))
-    if not shares:
-        raise ValueError("shares is empty")
+    if isinstance(shares, Real) or len(shares) == 0:
+        raise ValueError(f"shares must hold one or more shares from 0 to 1, got {shares!r}")
+    shares = [float(share) for share in shares]
     for share in shares:
         check_share("shares", share)
+    check_count("seed", seed, 0)
     check_attribution(inputs, attribution)
     engine = Engine(model, inputs, targets)
     x = engine.inputs
@@ -103,6 +106,9 @@ def top_precision(attribution: Tensor, mask: Tensor, share: float = 0.1) -> Tens
     Returns:
         (B,), 0..1; a random ranking gives the share of the picture that the mask covers.
     """
+    _check_mask(attribution, mask)
+    if not round(share * mask[0].numel()):
+        raise ValueError(f"share {share} of {mask[0].numel()} pixels is none")
     top = top_pixels(attribution, share)
     return (top & mask).flatten(1).sum(1) / top.flatten(1).sum(1)
 
@@ -117,8 +123,15 @@ def energy_inside(attribution: Tensor, mask: Tensor) -> Tensor:
     Returns:
         (B,), 0..1; NaN where a picture has no positive relevance.
     """
+    _check_mask(attribution, mask)
     energy = attribution.sum(1).clamp(min=0)
     return (energy * mask).flatten(1).sum(1) / energy.flatten(1).sum(1)
+
+
+def _check_mask(attribution: Tensor, mask: Tensor) -> None:
+    wanted = (len(attribution), *attribution.shape[2:])
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != wanted:
+        raise ValueError(f"mask must be a bool tensor of shape {tuple(wanted)}")
 
 
 def bootstrap_interval(
@@ -135,6 +148,10 @@ def bootstrap_interval(
     Returns:
         Mean, lower and upper end, each () or (columns,).
     """
+    check_count("resamples", resamples)
+    check_share("level", level)
+    if not isinstance(values, Tensor) or len(values) == 0:
+        raise ValueError("values must be a tensor with one row a picture")
     generator = torch.Generator().manual_seed(seed)
     pick = torch.randint(len(values), (resamples, len(values)), generator=generator)
     means = values.cpu().double()[pick].mean(1)
@@ -145,8 +162,9 @@ def bootstrap_interval(
 
 def check_attribution(inputs: Tensor, attribution: Tensor) -> None:
     """Raises unless `attribution` is a finite tensor with the shape of image `inputs`."""
-    if not isinstance(attribution, Tensor):
-        raise TypeError(f"attribution must be a tensor, got {type(attribution).__name__}")
+    if not isinstance(attribution, Tensor) or not attribution.is_floating_point():
+        got = attribution.dtype if isinstance(attribution, Tensor) else type(attribution).__name__
+        raise TypeError(f"attribution must be a floating-point tensor, got {got}")
     if not isinstance(inputs, Tensor) or inputs.dim() != 4:
         raise ValueError("inputs must be a tensor of shape (B, C, H, W)")
     if attribution.shape != inputs.shape:

@@ -6,6 +6,7 @@ order of the scores) and `preprocess` (from a picture to its input, see `dga.dat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -215,7 +216,7 @@ def find_class(classes: tuple[str, ...], wanted: str | int) -> int:
         ValueError: with near or matching names, if there is no such class or several.
     """
     text = str(wanted).strip()
-    if text.lstrip("-").isdigit():
+    if re.fullmatch(r"-?[0-9]+", text):
         if not 0 <= int(text) < len(classes):
             raise ValueError(f"target {text} is out of range: 0 to {len(classes) - 1}")
         return int(text)
@@ -262,14 +263,18 @@ def _torchvision(
     trained = models.get_model_weights(name).DEFAULT
     # Inception-v3 and GoogLeNet are built as their trained weights want them: with auxiliary
     # classifiers, which evaluation mode ignores.
-    special = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
+    special: dict[str, Any] = (
+        {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
+    )
     if name in ("inception_v3", "googlenet") and weights is not None:
         special["transform_input"] = True
+    if "min_size" in trained.meta and name.startswith("vit_"):
+        special["image_size"] = trained.meta["min_size"][0]
     model = models.get_model(name, weights=None, **special)
     transform = trained.transforms()
     preprocess = Preprocess(
         transform.crop_size[0], transform.resize_size[0],
-        tuple(transform.mean), tuple(transform.std),
+        tuple(transform.mean), tuple(transform.std), transform.interpolation.value,
     )  # fmt: skip
     _describe(model, name, tuple(trained.meta["categories"]), preprocess)
 
@@ -296,8 +301,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"weights {str(path)!r} cannot be read as a state dict: {type(error).__name__}"
         ) from error
-    if not isinstance(state, dict):
-        raise ValueError(f"weights {str(path)!r} holds {type(state).__name__}, not a state dict")
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"weights {str(path)!r} holds no state dict (a dict of tensors by name)")
     # Shipped weights are stored in half precision; integers (batch counters) stay what they are.
     return {
         key: value.float() if isinstance(value, Tensor) and value.dtype == torch.half else value

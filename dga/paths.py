@@ -181,7 +181,7 @@ def _baseline(baseline: Baseline, x: Tensor) -> Tensor:
     if baseline is None:
         return torch.zeros_like(x)
     try:
-        value = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        value = torch.as_tensor(baseline, dtype=x.dtype, device=x.device).detach()
         start = value.expand_as(x).contiguous(memory_format=_layout(x))
     except (TypeError, ValueError, RuntimeError) as error:
         got = tuple(baseline.shape) if isinstance(baseline, Tensor) else repr(baseline)

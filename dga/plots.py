@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 Pixels = NDArray[np.float32]
@@ -48,14 +49,21 @@ def heatmap(attribution: Tensor, *, signed: bool = False) -> Pixels:
 
 
 def overlay(picture: Pixels, attribution: Tensor) -> Pixels:
-    """The picture, grey and dim where it is irrelevant, in its own colours where it is relevant.
+    """The picture in its own colours where it is relevant, dark and grey elsewhere.
+
+    For the eye only: the relevance is blurred over a hundredth of the picture, so that parts show
+    and not single pixels.
 
     Args:
         picture: (H, W, 3) in 0..1.
         attribution: (C, H, W).
     """
-    weight = np.sqrt(relevance(attribution))[..., None]
-    grey = 0.25 + 0.35 * picture.mean(-1, keepdims=True)
+    values = Image.fromarray(np.rint(relevance(attribution) * 255).astype(np.uint8))
+    blurred = values.filter(ImageFilter.GaussianBlur(max(1.0, picture.shape[1] / 100)))
+    weight = np.asarray(blurred, dtype=np.float32)
+    top = max(float(np.percentile(weight, 97)), 1.0)
+    weight = np.clip(weight / top, 0, 1)[..., None] ** 1.5
+    grey = 0.12 + 0.3 * picture.mean(-1, keepdims=True)
     mixed: Pixels = weight * picture + (1 - weight) * grey
     return mixed
 

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from dga.data import SEEDS, load_images, write_atomically
 from dga.models import SHAPES, SHIPPED, build_shipped
 from dga.render import OBJECTS, Picture, render
+from dga.validation import check_count
 
 PICTURES = 8_000
 EPOCHS = {"vgg": 14, "smooth": 14, "scene": 4}
@@ -58,6 +59,12 @@ def train(
     Returns:
         The card: accuracy on the test set, confusion, time.
     """
+    check_count("pictures", pictures, BATCH)
+    if epochs is not None:
+        check_count("epochs", epochs)
+    check_count("seed", seed, 0)
+    if output.suffix != ".pt":
+        raise ValueError(f"output {str(output)!r} must end in .pt; the card goes beside it")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     epochs = epochs or EPOCHS.get(name, DEFAULT_EPOCHS)
     settings = {"name": name, "pictures": pictures, "epochs": epochs, "seed": seed}

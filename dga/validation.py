@@ -5,7 +5,9 @@ Errors name the argument, say what it was, and what would be accepted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ Targets = int | Tensor | None
 
 def check_count(name: str, value: int, least: int = 1) -> None:
     """Raises unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -25,10 +27,19 @@ def check_count(name: str, value: int, least: int = 1) -> None:
 
 def check_share(name: str, value: float) -> None:
     """Raises unless `value` is a number in 0..1."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number from 0 to 1, got {value!r}")
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value}")
+
+
+def check_number(name: str, value: float, least: float = -math.inf) -> None:
+    """Raises unless `value` is a finite number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value) or value < least:
+        bound = f"a finite number of at least {least:g}" if least > -math.inf else "finite"
+        raise ValueError(f"{name} must be {bound}, got {value}")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -38,34 +49,43 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 class TrainingGuard(TorchFunctionMode):
-    """Stops `F.dropout(..., training=True)` and its like, which no module type gives away."""
+    """Stops `F.dropout(..., training=True)` and its like, which no module gives away."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if kwargs.get("training") is True and kwargs.get("p") != 0:
+        name = getattr(func, "__name__", "")
+        # torch.dropout(input, p, train) takes its arguments by position.
+        raw = name in ("dropout", "dropout_") and len(args) == 3 and args[2] is True
+        chance = args[1] if raw else kwargs.get("p", kwargs.get("dropout_p"))
+        if (raw or kwargs.get("training") is True) and chance != 0:
             raise ValueError(
-                f"model is in training mode and calls {func.__name__}(training=True), which "
-                "behaves differently there: call model.eval() first"
+                f"model calls {name}(training=True), whose result is random or depends on the "
+                "batch: call model.eval() first"
             )
         return func(*args, **kwargs)
 
 
+# Layers of torch, torchvision and timm that are not subclasses of what is tested below.
+_NAMED = {"StochasticDepth": "p", "DropPath": "drop_prob", "DropBlock2d": "p", "DropBlock3d": "p"}
+
+
 def _depends_on_training(module: nn.Module) -> bool:
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+    name = type(module).__name__
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) or name == "_SpectralNorm":
         return True
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):
         return module.track_running_stats
-    if isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ in (
-        "StochasticDepth",  # torchvision
-        "DropPath",  # timm
-    ):
-        return (getattr(module, "p", None) or getattr(module, "drop_prob", None) or 0) > 0
+    if isinstance(module, nn.modules.dropout._DropoutNd) or name in _NAMED:
+        return (getattr(module, _NAMED.get(name, "p"), None) or 0) > 0
     if isinstance(module, nn.RReLU):
         return True
     if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
         return module.dropout > 0
+    hooks = module._forward_pre_hooks.values()  # the older spectral_norm is a hook
+    if any(type(hook).__name__ == "SpectralNorm" for hook in hooks):
+        return True
     return bool(getattr(module, "aux_logits", False))  # Inception-v3 and GoogLeNet return tuples
 
 

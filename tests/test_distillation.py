@@ -110,6 +110,16 @@ def test_negative_scale_by_hand():
     assert run(network, x, 0, negative_scale=0.25, **kwargs).tolist() == [[2.0, -1.0]]
 
 
+def test_changing_what_is_handed_out_changes_nothing():
+    network, x = build("cnn"), picture()
+    expected = [step.score for step in dga.distill(network, x, steps=4)]
+    for step, score in zip(dga.distill(network, x, steps=4), expected, strict=True):
+        assert torch.equal(step.score, score)
+        step.attribution.abs_().add_(1)
+        step.distilled.mul_(0.5)
+        step.blend.zero_()
+
+
 def test_weak_only_starts_from_zero():
     network, x = build("cnn"), picture()
     steps = list(dga.distill(network, x, steps=4, masks="weak"))
@@ -177,5 +187,9 @@ def test_arguments_are_checked_before_the_first_step():
             dga.distill(network, x, **kwargs)  # not even iterated
     with pytest.raises(TypeError, match="steps must be an integer"):
         dga.distill(network, x, steps=2.5)
+    with pytest.raises(ValueError, match="negative_scale must be finite, got nan"):
+        dga.distilled_gradient_aggregation(network, x, negative_scale=float("nan"))
+    with pytest.raises(ValueError, match="has no pixels"):
+        next(dga.distill(build("mlp")[1:], x.flatten(1), unit="pixel"))
     with pytest.raises(TypeError, match="negative_scale must be a number"):
         dga.distilled_gradient_aggregation(network, x, negative_scale="0")

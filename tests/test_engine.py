@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from networks import build, picture
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 import dga
 
@@ -119,6 +120,14 @@ def test_works_without_gradient_mode(method, context):
 
 
 @every_method
+def test_predicted_class_in_inference_mode(method):
+    model, x = build("functional"), picture()
+    expected = method(model, x, None)
+    with torch.inference_mode():
+        assert torch.equal(method(model, x.clone(), None), expected)
+
+
+@every_method
 def test_layout_and_targets_do_not_matter(method):
     model, x = build("residual"), picture()
     targets = model(x).argmax(1)
@@ -196,6 +205,15 @@ def test_bad_arguments_are_named_before_any_work(method):
     assert not backwards
 
 
+class _Returns(nn.Module):
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def forward(self, x):
+        return self.what(x)
+
+
 class _FunctionalDropout(nn.Module):
     def __init__(self):
         super().__init__()
@@ -212,6 +230,15 @@ class _FunctionalDropout(nn.Module):
         (nn.Sequential(nn.Flatten(), nn.Dropout(0.1)), r"1 \(Dropout\)"),
         (nn.Sequential(nn.Flatten(), nn.RReLU()), r"1 \(RReLU\)"),
         (_FunctionalDropout(), r"dropout\(training=True\)"),
+        (_Returns(lambda x: torch.dropout(x.flatten(1), 0.5, True)), r"dropout\(training=True\)"),
+        (
+            nn.Sequential(spectral_norm(nn.Conv2d(3, 4, 1)), nn.Flatten()),
+            r"0\.parametrizations\.weight\.0 \(_SpectralNorm\)",
+        ),
+        (
+            nn.Sequential(torch.nn.utils.spectral_norm(nn.Conv2d(3, 4, 1)), nn.Flatten()),
+            r"0 \(Conv2d\)",
+        ),
     ],
 )
 def test_training_mode_that_matters_is_an_error(model, layer):
@@ -220,7 +247,42 @@ def test_training_mode_that_matters_is_an_error(model, layer):
     with pytest.raises(ValueError, match=layer + r".*call model\.eval\(\)"):
         dga.distilled_gradient_aggregation(model, picture())
     assert_same(before, fingerprint(model))
-    dga.distilled_gradient_aggregation(model.eval(), picture(), steps=2)
+    if not isinstance(model, _Returns):
+        dga.distilled_gradient_aggregation(model.eval(), picture(), steps=2)
+
+
+def test_random_calls_are_found_in_evaluation_mode_too():
+    model = _Returns(lambda x: F.dropout(x.flatten(1), 0.5)).eval()
+    with pytest.raises(ValueError, match=r"calls dropout\(training=True\)"):
+        dga.gradient(model, picture())
+
+
+def test_attention_without_dropout_may_be_in_training_mode():
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(3, 1, batch_first=True)
+
+        def forward(self, x):
+            tokens = x.flatten(2).transpose(1, 2)
+            return self.attention(tokens, tokens, tokens)[0].mean(1)
+
+    dga.gradient(Attends().double().train(), picture())
+
+
+def test_recurrent_layers_keep_their_parameters():
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(24, 4, batch_first=True)
+
+        def forward(self, x):
+            return self.rnn(x.permute(0, 2, 1, 3).flatten(2))[0][:, -1]
+
+    model = Reads().double().eval()
+    dga.gradient(model, picture())
+    assert all(a is b for a, b in zip(model.rnn._flat_weights, model.parameters(), strict=True))
+    assert all(p.grad is None for p in model.parameters())
 
 
 def test_training_mode_that_does_not_matter_is_fine():
@@ -235,15 +297,6 @@ def test_batch_norm_without_statistics_is_an_error():
     model = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), nn.Flatten()).double()
     with pytest.raises(ValueError, match=r"0 \(BatchNorm2d\) keeps no running statistics"):
         dga.gradient(model.eval(), picture())
-
-
-class _Returns(nn.Module):
-    def __init__(self, what):
-        super().__init__()
-        self.what = what
-
-    def forward(self, x):
-        return self.what(x)
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,98 @@ def test_constant_on_all_scores_changes_the_uniform_term_only():
         network[-1].bias += 7.0
     after = dga.uniform_fullgrad(network, x, 0)
     torch.testing.assert_close(after - before, torch.full_like(x, 7.0 / 192))
+
+
+class _Net(nn.Module):
+    """A convolution, a body given by the test, a linear head."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.conv, self.head, self.body = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 4), body
+
+    def forward(self, x):
+        return self.head(self.body(self, x).mean((2, 3)))
+
+
+class _Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+def _on_a_view(net, x):
+    y = net.conv(x)
+    y[:, :3].add_(1.5)
+    return y.relu()
+
+
+def _without_gradient(net, x):
+    y = net.conv(x)
+    with torch.no_grad():
+        shift = net.conv(x).mean()
+    return y * shift
+
+
+def _accumulated(net, x):
+    out = torch.zeros(len(x), 6, 8, 8, dtype=x.dtype)
+    out += F.relu(net.conv(x))
+    return out
+
+
+def _keywords(net, x):
+    return F.relu(F.conv2d(input=x, weight=net.conv.weight, bias=net.conv.bias))
+
+
+@pytest.mark.parametrize(
+    "body", [_on_a_view, lambda net, x: _Square.apply(net.conv(x)), "scripted"]
+)
+def test_what_cannot_be_recorded_is_an_error_and_not_wrong(body):
+    torch.manual_seed(0)
+    if body == "scripted":
+        part = torch.jit.script(nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU()))
+        network = _Net(lambda net, x: net.part(x))
+        network.part = part
+    else:
+        network = _Net(body)
+    network = network.double().eval()
+    for method in (dga.fullgrad, dga.bias_attributions):
+        with pytest.raises(ValueError, match="do not add up to the score"):
+            method(network, picture(), 0)
+
+
+@pytest.mark.parametrize("body", [_accumulated, _keywords, _without_gradient])
+def test_odd_ways_to_write_a_forward(body):
+    torch.manual_seed(0)
+    network, x = _Net(body).double().eval(), picture()
+    residual = dga.uniform_fullgrad(network, x, 1)
+    torch.testing.assert_close(dga.uniform_fullgrad(network, x, 1, bias="explicit"), residual)
+
+
+def test_batch_must_come_first():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.head = nn.Linear(3, 6), nn.Linear(6, 4)
+
+        def forward(self, x):
+            return self.head(self.inner(x.flatten(2).permute(2, 0, 1)).relu().mean(0))
+
+    with pytest.raises(ValueError, match=r"layer 'inner' gives shape .* not the batch of 3"):
+        dga.bias_attributions(Tokens().double(), picture())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_homogeneity_is_judged_alike_in_every_precision(dtype):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 24, 3, padding=1), nn.GroupNorm(4, 24), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 4)]
+    x = torch.randn(2, 3, 64, 64).to(dtype)
+    with pytest.raises(ValueError, match=r"layer '1' \(group_norm\)"):
+        dga.bias_attributions(nn.Sequential(*layers, *head).to(dtype).eval(), x)
+    plain = nn.Sequential(layers[0], nn.ReLU(), *head).to(dtype).eval()
+    assert set(dga.bias_attributions(plain, x)) == {"0", "4"}

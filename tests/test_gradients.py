@@ -151,5 +151,5 @@ def test_bad_options():
     network, x = build("cnn"), picture()
     with pytest.raises(ValueError, match="samples must be at least 1"):
         dga.smoothgrad(network, x, samples=0)
-    with pytest.raises(ValueError, match="noise_level must be 0 or more"):
+    with pytest.raises(ValueError, match="noise_level must be a finite number of at least 0"):
         dga.smoothgrad(network, x, noise_level=-1)

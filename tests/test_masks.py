@@ -133,6 +133,10 @@ def test_bad_arguments(mask):
         mask(phi, 0.5, unit="channel")
 
 
+def test_half_precision_does_not_overflow():
+    assert dga.weak_contributor_mask(torch.ones(1, 3, 224, 224).half(), 0.5).all()
+
+
 def test_gpu_selects_the_same(device):
     phi = torch.randint(-9, 9, (3, 3, 16, 16), generator=torch.Generator().manual_seed(2)).float()
     for share in (0.0, 0.25, 0.5, 0.9, 1.0):

@@ -84,7 +84,7 @@ def test_bad_arguments():
         ((x[:2],), {}, ValueError, r"attribution has shape \(2, 3, 8, 8\)"),
         ((x / 0,), {}, ValueError, "attribution holds values"),
         ((None,), {}, TypeError, "attribution must be a tensor"),
-        ((x,), {"shares": ()}, ValueError, "shares is empty"),
+        ((x,), {"shares": ()}, ValueError, "shares must hold one or more"),
         ((x,), {"shares": (0, 2)}, ValueError, "shares must be from 0 to 1, got 2"),
     ]:
         with pytest.raises(kind, match=message):

@@ -114,7 +114,7 @@ def test_load_model_errors(tmp_path):
         ("fcn_resnet50", "default", "neither ours nor a torchvision classifier"),
         ("resnet", tmp_path / "none.pt", "is no file"),
         ("resnet", bad, "cannot be read as a state dict"),
-        ("resnet", listed, "holds list, not a state dict"),
+        ("resnet", listed, "holds no state dict"),
         ("resnet", other, "do not fit resnet"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -150,6 +150,7 @@ def test_find_class():
         ("cat", "several classes: .*282 tiger cat"),
         ("tobby", "no class of this network; near it: tabby"),
         ("1000", "out of range: 0 to 999"),
+        ("²", "no class of this network"),
         ("-1", "out of range"),
         ("", "target is empty"),
     ]:
@@ -178,6 +179,11 @@ def test_training_resumes_to_the_same_weights(tmp_path, small, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train.train("scene", parts, **options)
     assert not parts.exists() and (tmp_path / "parts.pt.resume").exists()
+    for wrong in ({"pictures": 10}, {"epochs": 0}, {"seed": -1}):
+        with pytest.raises(ValueError, match="must be at least"):
+            train.train("scene", parts, **{**options, **wrong})
+    with pytest.raises(ValueError, match=r"must end in \.pt"):
+        train.train("scene", parts.with_suffix(".json"), **options)
     with pytest.raises(ValueError, match="belongs to a run with other settings"):
         train.train("scene", parts, **{**options, "seed": 4})
     train.train("scene", parts, **options)

@@ -130,6 +130,12 @@ def test_guided_ig_at_the_baseline_is_zero():
     assert not dga.guided_integrated_gradients(network, x, 0, steps=4)[1].any()
 
 
+def test_baseline_that_requires_a_gradient():
+    network, x = build("cnn"), picture()
+    start = torch.zeros(1, 3, 8, 8, dtype=x.dtype, requires_grad=True)
+    assert not dga.integrated_gradients(network, x, baseline=start).requires_grad
+
+
 def test_predicted_class_is_that_of_the_input_not_of_the_baseline():
     network, x = build("mlp", 2), 3 * picture(2, batch=8)
     predicted = network(x).argmax(1)

@@ -1,0 +1,118 @@
+"""A lesson in real JupyterLab and real Chromium, as a user opens it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: apt-get install chromium, or name one in CHROMIUM"
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks, with settings of its own."""
+    folder = tmp_path_factory.mktemp("lab")
+    for name in ("notebooks", "data"):
+        shutil.copytree(ROOT / name, folder / "root" / name)
+    settings = folder / "settings" / "@jupyterlab"
+    for name, content in (
+        ("apputils-extension/notification", '{"fetchNews":"false","checkForUpdates":false}'),
+        ("notebook-extension/tracker", '{"windowingMode":"none"}'),  # every cell in the page
+    ):
+        path = settings / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = folder / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1",
+             f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=t",
+             f"--ServerApp.root_dir={folder / 'root'}", "--LabApp.expose_app_in_browser=True"],
+            env={**os.environ, "JUPYTER_CONFIG_DIR": str(folder / "config"),
+                 "JUPYTER_DATA_DIR": str(folder / "data"),
+                 "JUPYTER_RUNTIME_DIR": str(folder / "run"),
+                 "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+                 "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")},
+            stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{url}/api/status?token=t", timeout=2)
+            break
+        except OSError:
+            if process.poll() is not None:
+                pytest.fail(log.read_text()[-2000:])
+            time.sleep(0.2)
+    yield url
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def page(tmp_path):
+    with sync_api.sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path / "profile"), executable_path=CHROMIUM, headless=True, args=FLAGS,
+            viewport={"width": 1200, "height": 1000},
+        )  # fmt: skip
+        yield context.pages[0]
+        context.close()
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb")))
+def test_lesson_runs_in_the_browser(lab, page, name):
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{lab}/lab/tree/notebooks/{name}?token=t&reset")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context", timeout=90_000)
+    page.evaluate(
+        "async () => { const w = jupyterapp.shell.currentWidget; await w.context.ready;"
+        " await w.context.sessionContext.ready }"
+    )
+    page.evaluate("async () => await jupyterapp.commands.execute('notebook:run-all-cells')")
+    cells = page.evaluate("() => jupyterapp.shell.currentWidget.context.model.toJSON().cells")
+    outputs = [o for cell in cells for o in cell.get("outputs", [])]
+    assert outputs
+    assert not [o for o in outputs if o["output_type"] == "error"]
+    figures = [o for o in outputs if "image/png" in o.get("data", {})]
+    shown = page.locator(".jp-OutputArea img").count()
+    assert shown == len(figures) > 0
+    # Pictures in the text (markdown) are found beside the notebook.
+    broken = page.evaluate(
+        "() => [...document.querySelectorAll('.jp-RenderedMarkdown img')]"
+        ".filter(i => i.complete && !i.naturalWidth).length"
+    )
+    assert broken == 0
+    assert not problems
+    if os.environ.get("DGA_SCREENSHOTS"):
+        Path(os.environ["DGA_SCREENSHOTS"]).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{os.environ['DGA_SCREENSHOTS']}/{name}.png")
+    page.evaluate(
+        "async () => await jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
+    )
