@@ -23,7 +23,7 @@ test: $(VENV)/test.installed
 
 lessons: $(VENV)/test.installed
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ClearMetadataPreprocessor.enabled=True notebooks/*.ipynb
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")'

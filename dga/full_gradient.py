@@ -293,7 +293,8 @@ class _BiasRecorder(TorchFunctionMode):
 
 
 def _is_tracked(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad
+    """Whether a value was computed from the input; parameters are leaves."""
+    return isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
 
 
 def _plain_name(func: Callable) -> str:

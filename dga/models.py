@@ -109,9 +109,8 @@ class Inception(nn.Sequential):
 
     def __init__(self, classes: int) -> None:
         super().__init__(
-            _ConvBN(3, 24, 3, 2), _ConvBN(24, 48, 3),
-            _Branches(48, 96), nn.MaxPool2d(2), _Branches(96, 128), _Branches(128, 128),
-            nn.MaxPool2d(2), _Branches(128, 192), _Branches(192, 192),
+            _ConvBN(3, 16, 3), nn.MaxPool2d(2), _ConvBN(16, 48, 3), nn.MaxPool2d(2),
+            _Branches(48, 128), _Branches(128, 128), nn.MaxPool2d(2), _Branches(128, 192),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(192, classes),
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ Errors name the argument, say what it was, and what would be accepted.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -56,10 +57,13 @@ class TrainingGuard(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        # torch.dropout(input, p, train) takes its arguments by position.
-        raw = name in ("dropout", "dropout_") and len(args) == 3 and args[2] is True
-        chance = args[1] if raw else kwargs.get("p", kwargs.get("dropout_p"))
-        if (raw or kwargs.get("training") is True) and chance != 0:
+        chance = 0.0
+        if kwargs.get("training") is True:
+            given = inspect.signature(func).bind(*args, **kwargs).arguments
+            chance = given.get("p", given.get("dropout_p", 1.0))  # batch_norm has none
+        elif name in ("dropout", "dropout_") and len(args) == 3 and args[2] is True:
+            chance = args[1]  # torch.dropout(input, p, train)
+        if chance > 0:
             raise ValueError(
                 f"model calls {name}(training=True), whose result is random or depends on the "
                 "batch: call model.eval() first"

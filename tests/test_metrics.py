@@ -83,7 +83,7 @@ def test_bad_arguments():
         ((x, "best"), {}, ValueError, "order must be one of 'morf', 'lerf'"),
         ((x[:2],), {}, ValueError, r"attribution has shape \(2, 3, 8, 8\)"),
         ((x / 0,), {}, ValueError, "attribution holds values"),
-        ((None,), {}, TypeError, "attribution must be a tensor"),
+        ((None,), {}, TypeError, "attribution must be a floating-point tensor, got NoneType"),
         ((x,), {"shares": ()}, ValueError, "shares must hold one or more"),
         ((x,), {"shares": (0, 2)}, ValueError, "shares must be from 0 to 1, got 2"),
     ]:
