@@ -56,13 +56,13 @@ class Engine:
     @property
     def targets(self) -> Tensor:
         """The class explained in each picture, (B,) int64."""
-        if self._resolved is None:
-            self.scores(self.inputs)
+        self._settle_on_inputs()
         assert self._resolved is not None
         return self._resolved
 
     def scores(self, x: Tensor) -> Tensor:
         """Scores of every class without a gradient, (B, classes), float32 or wider."""
+        self._settle_on_inputs(x)
         with torch.inference_mode(False), torch.no_grad():
             scores = self._forward(x.clone())  # the network may work in place
             self._select(scores)
@@ -84,8 +84,7 @@ class Engine:
         Returns:
             The score (B,) and its gradient, shaped and laid out like `x`.
         """
-        if self._resolved is None and x is not self.inputs:
-            self.scores(self.inputs)  # the target is a matter of the original picture
+        self._settle_on_inputs(x)
         with torch.inference_mode(False), torch.enable_grad():
             # What the caller computed in inference mode cannot be differentiated as it is.
             leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
@@ -101,6 +100,11 @@ class Engine:
                     "way; it must not run under torch.no_grad() or detach its input"
                 )
         return score.detach(), gradient
+
+    def _settle_on_inputs(self, x: Tensor | None = None) -> None:
+        """Resolves the targets on the original pictures, unless `x` is them and about to be run."""
+        if self._resolved is None and x is not self.inputs:
+            self.scores(self.inputs)
 
     def _forward(self, x: Tensor) -> Tensor:
         # Watching every call costs time, so in evaluation mode only the first pass is watched.

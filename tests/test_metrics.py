@@ -77,6 +77,16 @@ def test_ties_are_broken_by_seed_alike_in_any_batch():
     assert (whole - other).abs().max() > 1e-4
 
 
+def test_target_is_the_class_of_the_untouched_picture_whatever_the_shares():
+    model, x = build("cnn", 4), 5 * picture(8, batch=12)
+    attribution = dga.gradient_times_input(model, x)
+    kwargs = {"attribution": attribution, "order": "morf"}
+    whole, _ = dga.pixel_perturbation(model, x, None, shares=(0, 0.4), **kwargs)
+    part, _ = dga.pixel_perturbation(model, x, None, shares=(0.4,), **kwargs)
+    torch.testing.assert_close(part[:, 0], whole[:, 1])
+    assert (part < 0.2).any(), "no picture changed its class: nothing is tested"
+
+
 def test_bad_arguments():
     model, x = build("cnn"), picture()
     for args, kwargs, kind, message in [
