@@ -2,6 +2,8 @@
 # make test    install what tests need as well, and run all of them
 # make lessons run all notebooks and keep their output, after changing something they show
 
+# PIP_ARGS is passed to pip, for example to take CPU-only wheels of PyTorch.
+
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -30,9 +32,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/lab.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -e ".[lab]"
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[lab]"
 	touch $@
 
 $(VENV)/test.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check -e ".[test]"
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[test]"
 	touch $@ $(VENV)/lab.installed
