@@ -22,7 +22,7 @@ from dga.render import OBJECTS, Picture, render
 from dga.validation import check_count
 
 PICTURES = 8_000
-EPOCHS = {"vgg": 14, "smooth": 14, "scene": 4}
+EPOCHS = {"vgg": 20, "smooth": 14, "scene": 4}
 DEFAULT_EPOCHS = 8
 BATCH = 64
 LEARNING_RATE = {"vgg": 1e-3}
