@@ -179,7 +179,7 @@ def _resume(
     """Loads what an interrupted run left; epochs done and seconds spent."""
     if not path.is_file():
         return 0, 0.0
-    kept = torch.load(path, weights_only=True)
+    kept = torch.load(path, map_location="cpu", weights_only=True)
     if kept["settings"] != settings:
         raise ValueError(
             f"{path} belongs to a run with other settings ({kept['settings']}): finish that run, "
