@@ -54,7 +54,8 @@ def uniform_fullgrad(
         score, gradient = engine.score_and_gradient(engine.inputs)
         return spread_evenly(engine.inputs, score, gradient).to(inputs.dtype).contiguous()
     gradient, terms = _decompose(model, engine)
-    total = sum(term.flatten(1).sum(1) for term in terms.values())
+    none = torch.zeros_like(engine.targets, dtype=inputs.dtype)  # a network without any bias
+    total = sum((term.flatten(1).sum(1) for term in terms.values()), none)
     return (inputs.detach() * gradient + _per_feature(total, inputs)).contiguous()
 
 
@@ -73,10 +74,9 @@ def spread_evenly(x: Tensor, score: Tensor, gradient: Tensor) -> Tensor:
     return local.add_(_per_feature(residual, x))
 
 
-def _per_feature(total: Tensor | int, x: Tensor) -> Tensor:
-    """A number per picture divided by d = C*H*W, shaped to broadcast over `x`."""
-    share = torch.as_tensor(total, dtype=x.dtype if isinstance(total, int) else None)
-    return (share / x[0].numel()).expand(len(x)).view(-1, *[1] * (x.dim() - 1)).to(x.device)
+def _per_feature(total: Tensor, x: Tensor) -> Tensor:
+    """A number per picture, (B,), divided by d = C*H*W and shaped to broadcast over `x`."""
+    return (total / x[0].numel()).view(-1, *[1] * (x.dim() - 1))
 
 
 def bias_attributions(

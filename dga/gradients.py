@@ -70,10 +70,8 @@ def smoothgrad(
     check_count("seed", seed, 0)
     engine = Engine(model, inputs, targets)
     x = engine.inputs
-    spread = noise_level * (
-        x.amax((1, 2, 3) if x.dim() == 4 else 1, keepdim=True)
-        - x.amin((1, 2, 3) if x.dim() == 4 else 1, keepdim=True)
-    )
+    features = tuple(range(1, x.dim()))
+    spread = noise_level * (x.amax(features, keepdim=True) - x.amin(features, keepdim=True))
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
     total = torch.zeros_like(x)
     for _ in ticks(range(samples), progress, "SmoothGrad"):

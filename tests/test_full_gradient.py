@@ -277,3 +277,12 @@ def test_homogeneity_is_judged_alike_in_every_precision(dtype):
         dga.bias_attributions(nn.Sequential(*layers, *head).to(dtype).eval(), x)
     plain = nn.Sequential(layers[0], nn.ReLU(), *head).to(dtype).eval()
     assert set(dga.bias_attributions(plain, x)) == {"0", "4"}
+
+
+def test_network_without_any_bias():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 4, bias=False), nn.ReLU()).double()
+    x = picture()
+    expected = dga.gradient_times_input(network, x, 0)
+    assert dga.bias_attributions(network, x, 0) == {}
+    for bias in ("residual", "explicit"):
+        torch.testing.assert_close(dga.uniform_fullgrad(network, x, 0, bias=bias), expected)
