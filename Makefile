@@ -24,8 +24,7 @@ test: $(VENV)/test.installed
 	$(NBVAL) notebooks
 
 lessons: $(VENV)/test.installed
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	$(BIN)/python tests/lessons.py $(ARGS)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")'

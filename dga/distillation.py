@@ -20,7 +20,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from dga.engine import Engine, ticks
+from dga.engine import Engine, Progress, ticks
 from dga.full_gradient import spread_evenly
 from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
 from dga.validation import Targets, check_choice, check_count, check_number, check_share
@@ -78,7 +78,7 @@ def distill(
     epc_quantile: float = 0.9,
     masks: str = "both",
     unit: str = "feature",
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Iterator[DistillationStep]:
     """The distilled sequence: N + 1 steps, each with its local attribution and masks.
 
@@ -90,7 +90,7 @@ def distill(
         epc_quantile: q, 0..1: attributions above this quantile are extreme.
         masks: "both"; "weak" (Eq. 6, the weight n/N included, so that x~(1) = 0); or "extreme".
         unit: "feature" ranks all C*H*W features, as the paper does; "pixel" ranks pixels.
-        progress: show a progress bar.
+        progress: show a progress bar, tqdm's or that of a function called like tqdm.
 
     Yields:
         DistillationStep for n = 0 .. N. Arguments are checked at the call, before the first step.
@@ -128,7 +128,7 @@ def distilled_gradient_aggregation(
     negative_scale: float = 0.0,
     masks: str = "both",
     unit: str = "feature",
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Tensor:
     """Distilled Gradient Aggregation (Algorithm 1): the sum over the distilled sequence.
 

@@ -12,7 +12,7 @@ collects a gradient, not even between the steps of a suspended generator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,6 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from dga.validation import Targets, TrainingGuard, check_inputs, check_model, check_targets
+
+# False, True for a bar by tqdm, or a function that is called like tqdm.
+Progress = bool | Callable[..., Iterable[int]]
 
 
 class Engine:
@@ -142,14 +145,15 @@ class Engine:
         return scores.gather(1, self._resolved[:, None])[:, 0]
 
 
-def ticks(iterable: range, progress: bool, label: str) -> Iterator[int]:
+def ticks(iterable: range, progress: Progress, label: str) -> Iterator[int]:
     """Iterates, with a progress bar if wanted (tqdm is loaded only then)."""
     if not progress:
         yield from iterable
         return
     from tqdm.auto import tqdm
 
-    yield from tqdm(iterable, desc=label, leave=False)
+    bar = progress if callable(progress) else tqdm
+    yield from bar(iterable, desc=label, leave=False)
 
 
 def _fast_layout(parameter: Tensor) -> Tensor:

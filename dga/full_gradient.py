@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -125,22 +125,31 @@ def fullgrad(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tenso
     if inputs.dim() != 4:
         raise ValueError(f"inputs has shape {tuple(inputs.shape)}; fullgrad needs (B, C, H, W)")
     gradient, terms = _decompose(model, engine)
-    saliency = _rescale(inputs.detach() * gradient).sum(1, keepdim=True)
+    size = inputs.shape[2:]
+    total = saliency(inputs.detach() * gradient, size)
     for term in terms.values():
         if term.dim() == 4:
-            scaled = F.interpolate(
-                _rescale(term), inputs.shape[2:], mode="bilinear", align_corners=True
-            )
-            saliency = saliency + scaled.sum(1, keepdim=True)
+            total = total + saliency(term, size)
     channels = inputs.shape[1]
-    return (saliency / channels).expand(-1, channels, -1, -1).to(inputs.dtype).contiguous()
+    return (total / channels).expand(-1, channels, -1, -1).to(inputs.dtype).contiguous()
 
 
-def _rescale(term: Tensor) -> Tensor:
-    """Absolute value, stretched to 0..1 in each picture."""
-    size = term.abs()
-    size = size - size.amin((1, 2, 3), keepdim=True)
-    return size / (size.amax((1, 2, 3), keepdim=True) + 1e-6)
+def saliency(term: Tensor, size: Sequence[int]) -> Tensor:
+    """FullGrad's post-processing of one term: size, stretched to 0..1, upsampled, channels added.
+
+    Args:
+        term: (B, C, h, w), signed.
+        size: (H, W) of the picture.
+
+    Returns:
+        (B, 1, H, W), >= 0.
+    """
+    value = term.abs()
+    value = value - value.amin((1, 2, 3), keepdim=True)
+    value = value / (value.amax((1, 2, 3), keepdim=True) + 1e-6)
+    if value.shape[2:] != torch.Size(size):
+        value = F.interpolate(value, tuple(size), mode="bilinear", align_corners=True)
+    return value.sum(1, keepdim=True)
 
 
 def _decompose(model: nn.Module, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from dga.engine import Engine, ticks
+from dga.engine import Engine, Progress, ticks
 from dga.validation import Targets, check_count, check_number
 
 
@@ -50,7 +50,7 @@ def smoothgrad(
     samples: int = 31,
     noise_level: float = 0.15,
     seed: int = 0,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Tensor:
     """The gradient averaged over noisy copies of the input (Smilkov et al., 2017).
 
@@ -60,7 +60,7 @@ def smoothgrad(
         noise_level: standard deviation of the Gaussian noise, as a share of the range
             (maximum - minimum) of each picture.
         seed: of the noise; a picture meets the same noise in any batch.
-        progress: show a progress bar.
+        progress: show a progress bar, tqdm's or that of a function called like tqdm.
 
     Returns:
         Signed mean gradient, same shape as `inputs`.

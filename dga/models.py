@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dga.data import DATA, Preprocess
+from dga.data import DATA, Preprocess, real_folder
 from dga.render import OBJECTS, SCENES, SIZE
 
 # Mean and spread of the training pictures.
@@ -203,6 +203,32 @@ def load_model(name: str, weights: str | Path | None = "default") -> nn.Module:
         problem = " ".join(line.strip() for line in str(error).splitlines()[1:3])
         raise ValueError(f"weights {str(weights)!r} do not fit {name}: {problem}") from error
     return model.eval()
+
+
+def squeezenet(download: bool = False) -> nn.Module | None:
+    """SqueezeNet 1.1, trained on ImageNet, if its weights are on this machine.
+
+    They are taken from torchvision's cache, or in 8 bits from the optional folder of real
+    photographs.
+
+    Args:
+        download: fetch them (5 MB, once) where they are in neither place.
+
+    Returns:
+        As `load_model`, or None.
+
+    Raises:
+        ValueError: if they should be downloaded and cannot be.
+    """
+    from torchvision.models import SqueezeNet1_1_Weights
+
+    name, folder = "squeezenet1_1", real_folder()
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    if (cache / SqueezeNet1_1_Weights.DEFAULT.url.rsplit("/", 1)[-1]).is_file():
+        return load_model(name)
+    if folder is not None:
+        return load_model(name, folder / f"{name}_imagenet.pt")
+    return load_model(name) if download else None
 
 
 def find_class(classes: tuple[str, ...], wanted: str | int) -> int:

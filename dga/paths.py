@@ -12,7 +12,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
-from dga.engine import Engine, ticks
+from dga.engine import Engine, Progress, ticks
 from dga.selection import order_statistic
 from dga.validation import Targets, check_count, check_share
 
@@ -28,7 +28,7 @@ def integrated_gradients(
     steps: int = ...,
     baseline: Baseline = ...,
     return_delta: Literal[False] = ...,
-    progress: bool = ...,
+    progress: Progress = ...,
 ) -> Tensor: ...
 @overload
 def integrated_gradients(
@@ -39,7 +39,7 @@ def integrated_gradients(
     steps: int = ...,
     baseline: Baseline = ...,
     return_delta: Literal[True],
-    progress: bool = ...,
+    progress: Progress = ...,
 ) -> tuple[Tensor, Tensor]: ...
 def integrated_gradients(
     model: nn.Module,
@@ -49,7 +49,7 @@ def integrated_gradients(
     steps: int = 31,
     baseline: Baseline = None,
     return_delta: bool = False,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Integrated Gradients (Sundararajan et al., 2017), by the midpoint rule.
 
@@ -62,7 +62,7 @@ def integrated_gradients(
             number, or a tensor that broadcasts to `inputs`.
         return_delta: also return the convergence delta, sum(attribution) - (f(x) - f(baseline)),
             which completeness says is 0 in the limit.
-        progress: show a progress bar.
+        progress: show a progress bar, tqdm's or that of a function called like tqdm.
 
     Returns:
         Signed attribution, same shape as `inputs`; with `return_delta` also the delta, (B,).
@@ -91,7 +91,7 @@ def guided_integrated_gradients(
     baseline: Baseline = None,
     fraction: float = 0.25,
     max_dist: float = 0.02,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> Tensor:
     """Guided Integrated Gradients (Kapishnikov et al., 2021), the anchored path of its Algorithm 1.
 

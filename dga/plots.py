@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 
 Pixels = NDArray[np.float32]
@@ -135,6 +136,68 @@ def explanation(picture: Pixels, attribution: Tensor, title: str, method: str) -
         panel=3.2,
     )
     return figure
+
+
+def strip(rows: Sequence[Mapping[str, Pixels]], height: int = 192) -> bytes:
+    """Titled pictures side by side as PNG bytes, in a few milliseconds: what widgets show.
+
+    Args:
+        rows: each maps the titles to pictures (H, W, 3) in 0..1.
+        height: of every picture, in screen pixels.
+    """
+    gap, title = 8, 24
+    scaled = [[(name, _scaled(picture, height)) for name, picture in row.items()] for row in rows]
+    width = max(sum(image.width + gap for _, image in row) for row in scaled)
+    sheet = Image.new("RGB", (width, len(rows) * (title + height)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for r, row in enumerate(scaled):
+        x, y = 0, r * (title + height)
+        for name, image in row:
+            sheet.paste(image, (x, y + title))
+            frame = (x, y + title, x + image.width - 1, y + title + image.height - 1)
+            draw.rectangle(frame, outline="#d9d9d9")  # most of a signed map is white
+            draw.text((x + image.width / 2, y + title / 2), name, "black", _font(13), anchor="mm")
+            x += image.width + gap
+    buffer = io.BytesIO()
+    sheet.save(buffer, "png", compress_level=1)
+    return buffer.getvalue()
+
+
+def _scaled(picture: Pixels, height: int) -> Image.Image:
+    image = Image.fromarray(np.rint(picture * 255).astype(np.uint8))
+    size = (round(image.width * height / image.height), height)
+    smaller = height < image.height
+    return image.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.NEAREST)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of matplotlib's figures."""
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+
+
+def trace(values: Sequence[float], at: int, height: int = 192, width: int = 288) -> Pixels:
+    """A curve with a marker at one of its points, (height, width, 3): for `strip`."""
+    fine = 2  # drawn larger, then averaged, for smooth lines
+    image = Image.new("RGB", (fine * width, fine * height), "white")
+    draw = ImageDraw.Draw(image)
+    low, high = min(values), max(values)
+    left, right, top, bottom = 52 * fine, (width - 10) * fine, 12 * fine, (height - 12) * fine
+
+    def point(k: int) -> tuple[float, float]:
+        share = (values[k] - low) / ((high - low) or 1)
+        return left + (right - left) * k / max(len(values) - 1, 1), bottom + (top - bottom) * share
+
+    for value, level in ((high, top), (low, bottom)):
+        draw.line((left, level, right, level), "#d9d9d9", fine)
+        draw.text((left - 5 * fine, level), f"{value:.3g}", "black", _font(11 * fine), anchor="rm")
+    points = [point(k) for k in range(len(values))]
+    draw.line(points, "#a5a5a5", 2 * fine)
+    draw.line([*points[: at + 1]], "#00224e", 3 * fine)
+    (x, y), r = points[at], 5 * fine
+    draw.ellipse((x - r, y - r, x + r, y + r), "#c23b22")
+    image = image.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
 def show(figure: Figure, alt: str) -> None:

@@ -12,8 +12,9 @@ import dga
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
-    "__main__", "train", "plots", "methods", "metrics", "distillation", "masks", "full_gradient",
-    "paths", "gradients", "engine", "selection", "models", "data", "render", "validation",
+    "widgets", "__main__", "train", "plots", "methods", "metrics", "distillation", "masks",
+    "full_gradient", "paths", "gradients", "engine", "selection", "models", "data",
+    "render", "validation",
 )  # fmt: skip
 
 
