@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -200,11 +201,12 @@ def trace(values: Sequence[float], at: int, height: int = 192, width: int = 288)
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Shows a figure in a notebook, with a description for those who cannot see it."""
+def show(figure: Figure | Path, alt: str) -> None:
+    """Shows a figure, drawn or from a PNG file, with a description for those who cannot see it."""
     from IPython.display import display
 
-    data = {"image/png": png(figure), "text/plain": alt}
+    content = figure.read_bytes() if isinstance(figure, Path) else png(figure)
+    data = {"image/png": content, "text/plain": alt}
     display(data, raw=True, metadata={"image/png": {"alt": alt}})
 
 

@@ -105,7 +105,7 @@ class Explorer(VBox):
         name: str,
         networks: Networks | None,
         pictures: Photos | None,
-        network: str,
+        network: str | None,
         picture: int,
         compute: Callable[[Shown, dict[str, Any], Callable], Any],
         draw: Callable[[Shown, Any, dict[str, Any], Callable], tuple[Rows, str]],
@@ -120,7 +120,7 @@ class Explorer(VBox):
         Args:
             name: of the kind, a CSS class for tests.
             networks, pictures: to choose from, by name; None for the shipped ones.
-            network, picture: the first choice, a name and a position.
+            network, picture: the first choice, a name (None for the first) and a position.
             compute: what a change of source or of a slow control needs: (shown, values, bar), where
                 `bar` is called like tqdm.
             draw: what any change needs: (shown, what was computed, values, bar) -> pictures and a
@@ -131,6 +131,7 @@ class Explorer(VBox):
         """
         self._networks = dict(networks) if networks else {key: None for key in SHIPPED}
         photos = dict(pictures) if pictures else _figures()
+        network = network or ("resnet" if networks is None else next(iter(self._networks)))
         check_choice("network", network, tuple(self._networks))
         check_count("picture", picture, 0)
         if picture >= len(photos):
@@ -313,7 +314,7 @@ def _grey(mask: Tensor) -> Pixels:
 
 def explore(
     method: str = "dga",
-    network: str = "resnet",
+    network: str | None = None,
     picture: int = 0,
     *,
     networks: Networks | None = None,
@@ -323,7 +324,8 @@ def explore(
 
     Args:
         method: short name, see `dga.methods.METHODS`.
-        network, picture: the first choice; a name and a position.
+        network, picture: the first choice; a name (None for "resnet", or for the first of your
+            own) and a position.
         networks: by name, to choose from; None for the shipped ones.
         pictures: PIL images or uint8 (H, W, 3) by name; None for the shipped figures.
     """
@@ -359,7 +361,7 @@ def explore(
 
 def noise(
     methods: Sequence[str] = ("g", "ig", "fg", "dga"),
-    network: str = "resnet",
+    network: str | None = None,
     picture: int = 0,
     *,
     networks: Networks | None = None,
@@ -404,7 +406,7 @@ def noise(
 
 
 def path(
-    network: str = "resnet",
+    network: str | None = None,
     picture: int = 0,
     *,
     networks: Networks | None = None,
@@ -458,7 +460,7 @@ def path(
 
 
 def biases(
-    network: str = "resnet",
+    network: str | None = None,
     picture: int = 0,
     *,
     networks: Networks | None = None,
@@ -508,7 +510,7 @@ def biases(
 
 
 def masks(
-    network: str = "resnet",
+    network: str | None = None,
     picture: int = 0,
     *,
     networks: Networks | None = None,
@@ -552,7 +554,7 @@ def masks(
 
 
 def distillation(
-    network: str = "resnet",
+    network: str | None = None,
     picture: int = 0,
     *,
     networks: Networks | None = None,
@@ -591,6 +593,7 @@ def distillation(
         n = min(values["Step n"], step.max)
         now = steps[n]
         running = (positive[n] + values["beta"] * negative[n])[None]
+        before = (positive[n - 1] + values["beta"] * negative[n - 1]).sum() if n else 0
         row = {
             f"distilled input {n}": shown.look(now.distilled),
             "Uniform FullGrad": plots.heatmap(now.attribution[0], signed=True),
@@ -602,7 +605,7 @@ def distillation(
         return [row], (
             f"Step {n} of {now.steps}: score {score[n]:.2f}. Next input: {n / now.steps:.2f} * "
             f"weak + {1 - n / now.steps:.2f} * extreme, times the picture. This step adds "
-            f"{now.attribution.clamp(min=0).sum():.2f} to the sum."
+            f"{running.sum() - before:.2f} to the sum."
         )
 
     return Explorer(
@@ -613,7 +616,7 @@ def distillation(
 
 def comparison(
     methods: Sequence[str] = ("gi", "gbp", "ig", "gig", "fg", "dga"),
-    network: str = "resnet",
+    network: str | None = None,
     picture: int = 0,
     *,
     networks: Networks | None = None,

@@ -12,6 +12,12 @@ from dga.data import real_folder
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--slow", action="store_true", help="move every control of every widget in the browser"
+    )
+
+
 @pytest.fixture
 def real():
     folder = real_folder()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -85,8 +86,63 @@ def page(tmp_path):
         context.close()
 
 
+def picture(explorer):
+    return explorer.locator("img.dga-picture, .dga-picture img").first
+
+
+def press(page, explorer, control):
+    """Moves one control by keyboard; milliseconds from the last key to the picture on screen."""
+    control.focus()
+    page.evaluate(
+        """image => {
+            window.dgaMoved = null;
+            let pressed;
+            const key = () => pressed = performance.now();
+            addEventListener('keydown', key, {capture: true});
+            const observer = new MutationObserver(async () => {
+                observer.disconnect();
+                removeEventListener('keydown', key, {capture: true});
+                await image.decode().catch(() => 0);
+                requestAnimationFrame(() => window.dgaMoved = performance.now() - pressed);
+            });
+            observer.observe(image, {attributes: true, attributeFilter: ['src']});
+        }""",
+        picture(explorer).element_handle(),
+    )
+    if control.get_attribute("role") == "slider":
+        last = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
+        page.keyboard.press("ArrowLeft" if last else "ArrowRight")
+    else:  # JupyterLab takes the arrow keys from a closed list; Space opens it
+        # Two further: the first class offered is the predicted one once more.
+        last = control.evaluate("e => e.selectedIndex > e.options.length - 3")
+        arrow = "ArrowUp" if last else "ArrowDown"
+        for key in ("Space", arrow, arrow, "Enter"):
+            page.keyboard.press(key)
+            page.wait_for_timeout(100)
+    page.wait_for_function("window.dgaMoved !== null", timeout=30_000)
+    return page.evaluate("window.dgaMoved")
+
+
+def move_widgets(page, everything):
+    """Every explorer in the page reacts to the keyboard; times in milliseconds by its kind."""
+    times = {}
+    for explorer in page.locator(".dga-explorer").all():
+        kind = explorer.evaluate("e => [...e.classList].find(c => /^dga-(?!explorer)/.test(c))")
+        explorer.scroll_into_view_if_needed()
+        assert picture(explorer).evaluate("i => i.complete && i.naturalWidth > 300")
+        controls = explorer.locator(".noUi-handle, select")
+        line = explorer.locator("[role=status]").inner_text()
+        # Lists of pictures and networks come first, a kind's own controls last.
+        count = controls.count()
+        for k in range(count) if everything else [count - 1]:
+            press(page, explorer, controls.nth(k))
+        assert explorer.locator("[role=status]").inner_text() != line, kind
+        times[kind] = sorted(press(page, explorer, controls.nth(count - 1)) for _ in range(5))[2]
+    return times
+
+
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb")))
-def test_lesson_runs_in_the_browser(lab, page, name):
+def test_lesson_runs_in_the_browser(lab, page, name, request):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{lab}/lab/tree/notebooks/{name}?token=t&reset")
@@ -101,8 +157,12 @@ def test_lesson_runs_in_the_browser(lab, page, name):
     assert outputs
     assert not [o for o in outputs if o["output_type"] == "error"]
     figures = [o for o in outputs if "image/png" in o.get("data", {})]
-    shown = page.locator(".jp-OutputArea img").count()
+    shown = page.locator(".jp-RenderedImage img").count()
     assert shown == len(figures) > 0
+    views = [o for o in outputs if WIDGET in o.get("data", {})]
+    assert page.locator(".dga-explorer").count() == len(views)
+    times = move_widgets(page, request.config.getoption("--slow"))
+    print(name, {kind: f"{time:.0f} ms" for kind, time in times.items()})
     # Pictures in the text (markdown) are found beside the notebook.
     broken = page.evaluate(
         "() => [...document.querySelectorAll('.jp-RenderedMarkdown img')]"
