@@ -1,4 +1,4 @@
-"""The command line: python -m dga explain | train | render."""
+"""The command line: python -m dga explain | evaluate | train | render."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 import textwrap
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,9 @@ import torch
 
 import dga
 from dga.data import DATA, FIGURES, TEST, load_photo, write_atomically, write_pictures
+from dga.evaluation import LABELS, TABLE, evaluate_folder, find_pictures, markdown
 from dga.methods import METHODS
+from dga.metrics import bootstrap_interval
 from dga.models import SHIPPED, find_class, load_model
 
 
@@ -81,6 +84,43 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     explain.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     explain.set_defaults(run=_explain)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="pixel perturbation (Table 1 of the paper) on a folder of pictures",
+        description="LeRF and MoRF of every method, mean and 95 %% bootstrap interval, for the "
+        "class the network predicts. Called again after an interruption, it goes on where it stopped. "
+        "Writes FILE.csv, FILE.md (the table) and FILE.pictures.csv (every picture).",
+        epilog="methods: " + ", ".join(f"{k} ({label})" for k, label in LABELS.items()),
+    )
+    evaluate.add_argument(
+        "--images", type=Path, required=True, metavar="FOLDER",
+        help="searched with its subfolders for pictures",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--model", default="resnet18", metavar="NAME",
+        help=f"any torchvision classifier, or one of ours: {', '.join(SHIPPED)} "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--weights", metavar="FILE",
+        help="a state dict to load instead of the default weights, which are downloaded once",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--methods", nargs="+", choices=list(LABELS), default=list(TABLE), metavar="METHOD",
+        help=f"(default: {' '.join(TABLE)})",
+    )  # fmt: skip
+    evaluate.add_argument("--limit", type=int, metavar="N", help="the first N pictures only")
+    evaluate.add_argument(
+        "--batch", type=int, default=16, help="pictures at a time (default: %(default)s)"
+    )
+    evaluate.add_argument(
+        "--output", type=Path, default=Path("table.csv"), metavar="FILE.csv",
+        help="table to write (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    evaluate.set_defaults(run=_evaluate)
 
     train = commands.add_parser(
         "train",
@@ -167,6 +207,26 @@ def _explain(options: argparse.Namespace) -> None:
         "seconds": round(seconds, 3),
     }  # fmt: skip
     print(json.dumps(report))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    find_pictures(options.images)  # before a network is downloaded
+    model = load_model(options.model, options.weights or "default").to(_device(options.device))
+    warnings.formatwarning = lambda message, *_, **__: f"dga evaluate: {message}\n"
+    scores = evaluate_folder(
+        model, options.images, options.output, methods=options.methods, limit=options.limit,
+        batch=options.batch, progress=True,
+        about={"model": options.model, "weights": options.weights or "default"},
+    )  # fmt: skip
+    if not options.json:
+        print(markdown(scores))
+        return
+    report = {
+        name: {order: [round(float(v), 6) for v in bootstrap_interval(values)]
+               for order, values in orders.items()}
+        for name, orders in scores.items()
+    }  # fmt: skip
+    print(json.dumps({"output": str(options.output), "scores": report}))
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from numbers import Real
 
 import torch
@@ -126,6 +127,88 @@ def energy_inside(attribution: Tensor, mask: Tensor) -> Tensor:
     _check_mask(attribution, mask)
     energy = attribution.sum(1).clamp(min=0)
     return (energy * mask).flatten(1).sum(1) / energy.flatten(1).sum(1)
+
+
+def pointing(attribution: Tensor, mask: Tensor) -> Tensor:
+    """The pointing game: whether the one most relevant pixel lies inside the mask.
+
+    Args:
+        attribution: (B, C, H, W).
+        mask: bool, (B, H, W).
+
+    Returns:
+        bool, (B,).
+    """
+    _check_mask(attribution, mask)
+    best = attribution.sum(1).flatten(1).argmax(1, keepdim=True)
+    return mask.flatten(1).gather(1, best)[:, 0]
+
+
+def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Spearman's rank correlation of the pixels of two attributions; ties share their mean rank.
+
+    Args:
+        first, second: (B, C, H, W).
+
+    Returns:
+        (B,), -1..1; NaN where a map is constant.
+    """
+    if first.shape != second.shape or first.dim() != 4:
+        raise ValueError(
+            f"first has shape {tuple(first.shape)}, second {tuple(second.shape)}: the same "
+            "(B, C, H, W) is needed"
+        )
+    ranks = [_mean_ranks(a.sum(1).flatten(1)) for a in (first, second)]
+    a, b = (r - r.mean(1, keepdim=True) for r in ranks)
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+
+
+def _mean_ranks(values: Tensor) -> Tensor:
+    """Rank of every value in its row, the mean rank among equals, float64."""
+    ordered = values.sort(1).values.contiguous()
+    below = torch.searchsorted(ordered, values.contiguous())
+    upto = torch.searchsorted(ordered, values.contiguous(), right=True)
+    return (below + upto).double() / 2
+
+
+def remove_top(inputs: Tensor, attribution: Tensor, share: float, *, seed: int = 0) -> Tensor:
+    """ROAR's pictures: the most relevant pixels replaced by the mean colour of the picture.
+
+    Args:
+        inputs, attribution: (B, C, H, W).
+        share: of the pixels, 0..1.
+        seed: of the order among ties.
+
+    Returns:
+        A copy of `inputs`.
+    """
+    check_attribution(inputs, attribution)
+    top = top_pixels(attribution, share, seed=seed)[:, None]
+    return torch.where(top, inputs.mean((2, 3), keepdim=True), inputs)
+
+
+def cascading_randomization(model: nn.Module, *, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
+    """Copies of a network whose layers lose what they learned, from the last to the first.
+
+    The sanity check of Adebayo et al. (2018): an attribution that stays the same does not explain
+    the network.
+
+    Args:
+        model: any network whose layers have `reset_parameters`, as those of torch do.
+        seed: of the fresh weights.
+
+    Yields:
+        Name of the layer just randomised, and the network so far, one and the same copy each time.
+    """
+    copy = deepcopy(model)
+    layers = [(n, m) for n, m in copy.named_modules() if hasattr(m, "reset_parameters")]
+    if not layers:
+        raise ValueError(f"model ({type(model).__name__}) has no layer with reset_parameters")
+    for index, (name, layer) in enumerate(reversed(layers)):
+        with torch.random.fork_rng():  # the caller's random numbers stay what they were
+            torch.manual_seed(seed + index)
+            layer.reset_parameters()  # type: ignore[operator]
+        yield name, copy
 
 
 def _check_mask(attribution: Tensor, mask: Tensor) -> None:

@@ -12,8 +12,8 @@ import dga
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
-    "widgets", "__main__", "train", "plots", "methods", "metrics", "distillation", "masks",
-    "full_gradient", "paths", "gradients", "engine", "selection", "models", "data",
+    "widgets", "__main__", "train", "evaluation", "plots", "methods", "metrics", "distillation",
+    "masks", "full_gradient", "paths", "gradients", "engine", "selection", "models", "data",
     "render", "validation",
 )  # fmt: skip
 
