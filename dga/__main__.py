@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate",
         help="pixel perturbation (Table 1 of the paper) on a folder of pictures",
         description="LeRF and MoRF of every method, mean and 95 %% bootstrap interval, for the "
-        "class the network predicts. Called again after an interruption, it goes on where it stopped. "
-        "Writes FILE.csv, FILE.md (the table) and FILE.pictures.csv (every picture).",
+        "class the network predicts. Called again after an interruption, it goes on where it "
+        "stopped. Writes FILE.csv, FILE.md (the table) and FILE.pictures.csv (every picture).",
         epilog="methods: " + ", ".join(f"{k} ({label})" for k, label in LABELS.items()),
     )
     evaluate.add_argument(
