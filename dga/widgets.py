@@ -9,6 +9,7 @@ biases          the bias terms of a network, layer by layer
 masks           weak and extreme positive contributors
 distillation    the distilled sequence and its running sum
 comparison      all methods side by side, and their most relevant pixels
+perturbation    pixels taken away by rank, and the probability that is left
 
 The maths is in the modules they call. Everything works with ipywidgets 7.7.1 (Colab) and 8.
 """
@@ -50,7 +51,7 @@ from dga.full_gradient import bias_attributions, saliency, uniform_fullgrad
 from dga.gradients import gradient
 from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
 from dga.methods import METHODS
-from dga.metrics import top_pixels
+from dga.metrics import pixel_perturbation, top_pixels
 from dga.models import SHIPPED, load_model
 from dga.plots import Pixels
 from dga.render import OBJECTS, SCENES
@@ -521,8 +522,8 @@ def masks(
     Args:
         network, picture, networks, pictures: see `explore`.
     """
-    share = FloatSlider(value=0.5, min=0, max=1, step=0.05, description="Share")
-    quantile = FloatSlider(value=0.9, min=0, max=1, step=0.05, description="Quantile q")
+    share = FloatSlider(value=0.5, min=0, max=1, step=0.01, description="Share")
+    quantile = FloatSlider(value=0.9, min=0, max=1, step=0.01, description="Quantile q")
     step = IntSlider(value=15, min=0, max=STEPS, description="Step n")
 
     def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Tensor:
@@ -567,7 +568,7 @@ def distillation(
     """
     total = IntSlider(value=STEPS, min=1, max=60, description="Steps N", continuous_update=False)
     quantile = FloatSlider(
-        value=0.9, min=0, max=1, step=0.05, description="Quantile q", continuous_update=False
+        value=0.9, min=0, max=1, step=0.01, description="Quantile q", continuous_update=False
     )
     which = Dropdown(
         options=[("both", "both"), ("weak only", "weak"), ("extreme only", "extreme")],
@@ -666,4 +667,59 @@ def comparison(
     return Explorer(
         "comparison", networks, pictures, network, picture, compute, draw,
         fast=[top], choose_class=True, height=144,
+    )  # fmt: skip
+
+
+def perturbation(
+    method: str = "dga",
+    network: str | None = None,
+    picture: int = 0,
+    *,
+    networks: Networks | None = None,
+    pictures: Photos | None = None,
+) -> Explorer:
+    """Pixels taken away in the order of their relevance, and the curve of the probability.
+
+    Args:
+        method: short name, see `dga.methods.METHODS`.
+        network, picture, networks, pictures: see `explore`.
+    """
+    check_choice("method", method, tuple(METHODS))
+    choice = Dropdown(
+        options=[(m.label, key) for key, m in METHODS.items()], value=method, description="Method"
+    )
+    order = Dropdown(
+        options=[("most relevant first", "morf"), ("least relevant first", "lerf")],
+        description="Order",
+    )
+    removed = IntSlider(value=10, min=0, max=100, description="Removed %")
+    shares = [k / 100 for k in range(101)]
+
+    def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Any:
+        attribution = _attribution(values["Method"], shown, bar)
+        curve, score = pixel_perturbation(
+            shown.model, shown.x, shown.target, attribution, values["Order"], shares=shares
+        )
+        return attribution, curve[0].tolist(), score.item()
+
+    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
+        attribution, curve, score = known
+        k = values["Removed %"]
+        if values["Order"] == "morf":
+            gone = top_pixels(attribution, k / 100)
+        else:
+            gone = ~top_pixels(attribution, 1 - k / 100)
+        row = {
+            METHODS[values["Method"]].label: _heatmap(attribution),
+            f"{k} % removed": shown.look(shown.x * ~gone[:, None]),
+            f"probability of {shown.label}": plots.trace(curve, k),
+        }
+        return [row], (
+            f"Without {k} % of the pixels the probability of {shown.label} is {curve[k]:.2f}. Mean "
+            f"over the whole curve: {score:.2f}."
+        )
+
+    return Explorer(
+        "perturbation", networks, pictures, network, picture, compute, draw,
+        slow=[choice, order], fast=[removed], height=224,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from networks import build, picture
@@ -129,3 +131,63 @@ def test_bootstrap_covers_and_is_paired():
     torch.testing.assert_close(high - low, normal, rtol=0.1, atol=0)
     difference = metrics.bootstrap_interval((base + 0.01) - base)
     assert difference[1] > 0.0099  # pairs cancel what the pictures share
+
+
+def test_pointing_by_hand():
+    attribution = torch.zeros(2, 3, 4, 4)
+    attribution[0, :, 1, 2] = 1
+    attribution[1, 0, 3, 3], attribution[1, :, 0, 0] = 2, 1  # the channel sum decides
+    mask = torch.zeros(2, 4, 4, dtype=torch.bool)
+    mask[:, 1, 2], mask[:, 3, 3] = True, True
+    assert metrics.pointing(attribution, mask).tolist() == [True, False]
+
+
+def slow_rank_correlation(a, b):
+    """Ranks by counting, half for every tie."""
+
+    def ranks(values):
+        return [sum((v < w) + (v == w) / 2 for v in values) for w in values]
+
+    pair = [ranks(m.sum(0).flatten().tolist()) for m in (a, b)]
+    return torch.corrcoef(torch.tensor(pair, dtype=torch.float64))[0, 1].item()
+
+
+def test_rank_correlation_against_counting():
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randint(0, 6, (3, 2, 5, 5), generator=generator).double()  # many ties
+    b = torch.randn(3, 2, 5, 5, generator=generator).double() + 0.3 * a
+    ours = metrics.rank_correlation(a, b)
+    for k in range(3):
+        assert ours[k].item() == pytest.approx(slow_rank_correlation(a[k], b[k]), abs=1e-12)
+    torch.testing.assert_close(metrics.rank_correlation(a, 2 * a + 1), torch.ones(3).double())
+    assert metrics.rank_correlation(a, torch.zeros_like(a)).isnan().all()
+
+
+def test_remove_top_puts_the_mean_colour_in():
+    x = torch.arange(32.0).view(1, 2, 4, 4)
+    attribution = torch.zeros_like(x)
+    attribution[0, 0, 0, :2] = 1
+    removed = metrics.remove_top(x, attribution, 2 / 16)
+    assert removed[0, :, 0, :2].tolist() == [[7.5, 7.5], [23.5, 23.5]]
+    assert torch.equal(removed[0, :, 1:], x[0, :, 1:]) and torch.equal(
+        removed[0, :, 0, 2:], x[0, :, 0, 2:]
+    )
+    assert torch.equal(metrics.remove_top(x, attribution, 0), x)
+
+
+def test_cascading_randomization_works_from_the_top_on_a_copy():
+    model = torch.nn.Sequential(
+        torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)
+    ).eval()
+    before = copy.deepcopy(model.state_dict())
+    state = torch.get_rng_state()
+    seen = [
+        (name, [torch.equal(now[k], before[k]) for k in ("0.weight", "2.weight")])
+        for name, changed in metrics.cascading_randomization(model)
+        for now in [changed.state_dict()]
+    ]
+    assert seen == [("2", [True, False]), ("0", [False, False])]
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(ValueError, match="no layer"):
+        next(metrics.cascading_randomization(torch.nn.ReLU()))

@@ -20,6 +20,7 @@ KINDS = {
     "biases": {"Layer": 4, "Network": "vgg"},
     "masks": {"Share": 0.8, "Quantile q": 0.5, "Step n": 3},
     "distillation": {"Step n": 7, "Steps N": 9, "Quantile q": 0.5, "Masks": "weak", "beta": 0.5},
+    "perturbation": {"Removed %": 20, "Method": "fg", "Order": "lerf"},
     "comparison": {"Top %": 30, "Picture": "3 car, desert", "Class": 1},
 }
 
