@@ -1,8 +1,9 @@
-"""Tables of the paper, on this machine: python tests/measure.py real|shipped|figure|stability
+"""Tables of the paper, on this machine: python tests/measure.py WHAT
 
 real        LeRF and MoRF of all methods on the optional folder of real photographs
 shipped     LeRF, MoRF and localisation on the shipped test set, for every shipped network
 figure      draws data/figures/photographs.png, the picture in the README
+quantus     time of pixel flipping against Quantus (pip install quantus)
 stability   how much single float32 maps of the shipped networks differ from float64 ones
 """
 
@@ -12,7 +13,6 @@ import argparse
 import copy
 import csv
 import time
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -21,24 +21,8 @@ from tqdm.auto import tqdm
 import dga
 from dga import metrics, plots
 from dga.data import DATA, load_photo, real_folder, write_atomically
+from dga.evaluation import attribute, perturbation_scores
 from dga.models import SHIPPED
-
-
-def random_attribution(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(inputs.shape, generator=generator, dtype=inputs.dtype)
-
-
-# 31 passes each for the path methods: what DGA takes with N = 30.
-METHODS: dict[str, Callable] = {
-    "random": random_attribution,
-    "G*I": dga.gradient_times_input,
-    "GBP": dga.guided_backprop,
-    "IG": dga.integrated_gradients,
-    "FG": dga.fullgrad,
-    "GIG": dga.guided_integrated_gradients,
-    "DGA": dga.distilled_gradient_aggregation,
-}
 
 
 def real_photographs(limit: int | None = None) -> tuple[nn.Module, Tensor]:
@@ -54,33 +38,18 @@ def real_photographs(limit: int | None = None) -> tuple[nn.Module, Tensor]:
 
 
 def scores(
-    model: nn.Module,
-    inputs: Tensor,
-    methods: tuple[str, ...],
-    *,
-    masks: Tensor | None = None,
-    batch: int = 10,
+    model: nn.Module, inputs: Tensor, methods: tuple[str, ...], masks: Tensor, batch: int = 50
 ) -> dict[str, dict[str, Tensor]]:
-    """Per method: LeRF and MoRF of every picture, and localisation where masks are known."""
-    out: dict[str, dict[str, list[Tensor]]] = {m: {} for m in methods}
-    starts = range(0, len(inputs), batch)
-    for start in tqdm(starts, desc="batches of pictures", leave=False):
-        x = inputs[start : start + batch]
-        with torch.no_grad():
-            targets = model(x).argmax(1)
-        for name in methods:
-            attribution = METHODS[name](model, x, targets)
-            row = {
-                order: metrics.pixel_perturbation(model, x, targets, attribution, order)[1]
-                for order in ("lerf", "morf")
-            }
-            if masks is not None:
-                known = masks[start : start + batch]
-                row["top10"] = metrics.top_precision(attribution, known)
-                row["energy"] = metrics.energy_inside(attribution, known)
-            for key, value in row.items():
-                out[name].setdefault(key, []).append(value)
-    return {m: {k: torch.cat(v) for k, v in rows.items()} for m, rows in out.items()}
+    """Per method: LeRF and MoRF of every picture, and localisation."""
+    out = perturbation_scores(model, inputs, methods, batch=batch, progress=True)
+    for name in tqdm(methods, desc="Localisation", leave=False):
+        maps = [
+            attribute(name, model, inputs[k : k + batch], first=k)
+            for k in range(0, len(inputs), batch)
+        ]
+        out[name]["top10"] = metrics.top_precision(torch.cat(maps), masks)
+        out[name]["energy"] = metrics.energy_inside(torch.cat(maps), masks)
+    return out
 
 
 def table(title: str, results: dict[str, dict[str, Tensor]]) -> None:
@@ -97,14 +66,14 @@ def table(title: str, results: dict[str, dict[str, Tensor]]) -> None:
 def real(limit: int | None) -> None:
     model, inputs = real_photographs(limit)
     began = time.monotonic()
-    results = scores(model, inputs, tuple(METHODS))
+    results = perturbation_scores(model, inputs, batch=10, progress=True)
     table(f"{len(inputs)} photographs, SqueezeNet 1.1, predicted class", results)
     print("\nDGA minus the others, paired:")
     for name in results:
-        if name != "DGA":
+        if name != "dga":
             parts = [
                 "{:+.3f} [{:+.3f}, {:+.3f}]".format(
-                    *metrics.bootstrap_interval(results["DGA"][key] - results[name][key])
+                    *metrics.bootstrap_interval(results["dga"][key] - results[name][key])
                 )
                 for key in ("lerf", "morf")
             ]
@@ -137,12 +106,12 @@ def shipped(limit: int | None, only: list[str]) -> None:
         inputs, masks = model.preprocess(test.images), test.masks
         if name == "scene":
             masks = ~masks  # the right answer is everything but the object
-        methods = ["random", "G*I", "IG", "DGA"]
+        methods = ["random", "gi", "ig", "dga"]
         if name != "smooth":
-            methods.insert(3, "FG")
+            methods.insert(3, "fg")
         covered = masks.float().mean()
         title = f"{name}: {len(test)} pictures, right answer covers {covered:.3f}"
-        table(title, scores(model, inputs, tuple(methods), masks=masks, batch=50))
+        table(title, scores(model, inputs, tuple(methods), masks))
         if name == "clever-hans":
             clever_hans(model, limit or 200)
 
@@ -154,8 +123,8 @@ def clever_hans(model: nn.Module, count: int) -> None:
     rows = {"watermark": marked.watermarks, "object": marked.masks,
             "scene": ~(marked.watermarks | marked.masks)}  # fmt: skip
     print("share of positive relevance on (and share of the picture), watermarked pictures:")
-    for name in ("IG", "FG", "DGA"):
-        a = torch.cat([METHODS[name](model, part) for part in x.split(50)])
+    for name in ("ig", "fg", "dga"):
+        a = torch.cat([attribute(name, model, part) for part in x.split(50)])
         shares = {k: metrics.energy_inside(a, mask).nanmean() for k, mask in rows.items()}
         print(
             f"{name:8}", {k: f"{v:.3f} ({rows[k].float().mean():.3f})" for k, v in shares.items()}
@@ -167,6 +136,34 @@ def clever_hans(model: nn.Module, count: int) -> None:
     print("predicted without       :", torch.bincount(clean, minlength=10).tolist())
 
 
+def quantus_speed() -> None:
+    """Pixel flipping of the same ranking by Quantus and by us, as many steps each; median of 5."""
+    import quantus
+
+    model = dga.load_model("resnet")
+    x = model.preprocess(dga.load_images("test", 20).images)
+    targets = model(x).argmax(1)
+    a = dga.gradient_times_input(model, x, targets)
+    flip = quantus.PixelFlipping(
+        features_in_step=512, perturb_baseline=0.0, normalise=False, disable_warnings=True
+    )
+    data = {"x_batch": x.numpy(), "y_batch": targets.numpy(),
+            "a_batch": a.sum(1, keepdim=True).numpy(), "softmax": True}  # fmt: skip
+    shares = [k / 24 for k in range(1, 25)]
+    times: dict[str, list[float]] = {"Quantus": [], "dga": []}
+    for _ in range(5):
+        for name, run in (
+            ("Quantus", lambda: flip(model=model, **data)),
+            ("dga", lambda: dga.pixel_perturbation(model, x, targets, a, "morf", shares=shares)),
+        ):
+            began = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - began)
+    ratios = sorted(q / d for q, d in zip(times["Quantus"], times["dga"], strict=True))
+    low, _, middle, _, high = ratios
+    print(f"24 steps, 20 pictures: time of Quantus / dga {middle:.1f} ({low:.1f} to {high:.1f})")
+
+
 def stability(limit: int | None) -> None:
     test = dga.load_images("test", limit or 50)
     for name in SHIPPED:
@@ -175,7 +172,7 @@ def stability(limit: int | None) -> None:
         single = dga.distilled_gradient_aggregation(model, x)
         double = dga.distilled_gradient_aggregation(copy.deepcopy(model).double(), x.double())
         change = (single - double).flatten(1).norm(dim=1) / double.flatten(1).norm(dim=1)
-        ranks = [spearman(a, b) for a, b in zip(single.sum(1), double.sum(1), strict=True)]
+        ranks = metrics.rank_correlation(single, double)
         began = time.perf_counter()
         for k in range(3):
             dga.distilled_gradient_aggregation(model, x[k : k + 1])
@@ -183,18 +180,13 @@ def stability(limit: int | None) -> None:
         print(
             f"{name:12} relative change float32 - float64: median {change.median():.2e}, "
             f"over 1 %: {(change > 0.01).float().mean():.2f} of maps; rank correlation: "
-            f"mean {sum(ranks) / len(ranks):.4f}, least {min(ranks):.3f}; {each:.3f} s a picture"
+            f"mean {ranks.mean():.4f}, least {ranks.min():.3f}; {each:.3f} s a picture"
         )
-
-
-def spearman(a: Tensor, b: Tensor) -> float:
-    ranks = [v.flatten().double().argsort().argsort().double() for v in (a, b)]
-    return torch.corrcoef(torch.stack(ranks))[0, 1].item()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["real", "shipped", "figure", "stability"])
+    parser.add_argument("what", choices=["real", "shipped", "figure", "stability", "quantus"])
     parser.add_argument("--limit", type=int, help="number of pictures")
     parser.add_argument("--network", action="append", default=[], choices=list(SHIPPED))
     arguments = parser.parse_args()
@@ -202,6 +194,8 @@ if __name__ == "__main__":
         real(arguments.limit)
     elif arguments.what == "figure":
         figure()
+    elif arguments.what == "quantus":
+        quantus_speed()
     elif arguments.what == "shipped":
         shipped(arguments.limit, arguments.network)
     else:
