@@ -53,7 +53,7 @@ def uniform_fullgrad(
     if bias == "residual":
         score, gradient = engine.score_and_gradient(engine.inputs)
         return spread_evenly(engine.inputs, score, gradient).to(inputs.dtype).contiguous()
-    gradient, terms = _decompose(model, engine)
+    gradient, terms = _decompose(engine)
     none = torch.zeros_like(engine.targets, dtype=inputs.dtype)  # a network without any bias
     total = sum((term.flatten(1).sum(1) for term in terms.values()), none)
     return (inputs.detach() * gradient + _per_feature(total, inputs)).contiguous()
@@ -101,7 +101,7 @@ def bias_attributions(
         ValueError: naming the layer, if one has an implicit bias that is not elementwise
             (LayerNorm, attention, products of activations).
     """
-    return _decompose(model, Engine(model, inputs, targets))[1]
+    return _decompose(Engine(model, inputs, targets))[1]
 
 
 def fullgrad(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
@@ -124,7 +124,7 @@ def fullgrad(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tenso
     engine = Engine(model, inputs, targets)
     if inputs.dim() != 4:
         raise ValueError(f"inputs has shape {tuple(inputs.shape)}; fullgrad needs (B, C, H, W)")
-    gradient, terms = _decompose(model, engine)
+    gradient, terms = _decompose(engine)
     size = inputs.shape[2:]
     total = saliency(inputs.detach() * gradient, size)
     for term in terms.values():
@@ -152,10 +152,10 @@ def saliency(term: Tensor, size: Sequence[int]) -> Tensor:
     return value.sum(1, keepdim=True)
 
 
-def _decompose(model: nn.Module, engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
+def _decompose(engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
     """The gradient at the input and every bias term, by one recorded pass."""
     recorder = _BiasRecorder(len(engine.inputs))
-    with _module_names(model, recorder.enter, recorder.leave):
+    with _module_names(engine.network, recorder.enter, recorder.leave):
         score, gradient = engine.score_and_gradient(engine.inputs, recorder)
     terms = recorder.terms()
     sums = [engine.inputs * gradient, *terms.values()]
