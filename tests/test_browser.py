@@ -12,7 +12,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
+from test_widgets import KINDS
 
 ROOT = Path(__file__).parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -34,6 +36,7 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     for name in ("notebooks", "data"):
         shutil.copytree(ROOT / name, folder / "root" / name)
+    write_explorers(folder / "root" / "notebooks" / "explorers.ipynb")
     settings = folder / "settings" / "@jupyterlab"
     for name, content in (
         ("apputils-extension/notification", '{"fetchNews":"false","checkForUpdates":false}'),
@@ -141,7 +144,24 @@ def move_widgets(page, everything):
     return times
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb")))
+def pytest_generate_tests(metafunc):
+    """One lesson and every kind of explorer; with --slow every lesson."""
+    if "name" in metafunc.fixturenames:
+        slow = metafunc.config.getoption("--slow")
+        lessons = sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb"))
+        metafunc.parametrize("name", ["explorers.ipynb", *(lessons if slow else lessons[:1])])
+
+
+def write_explorers(path):
+    """A notebook with nothing but one explorer of every kind."""
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("from dga import widgets")]
+        + [nbformat.v4.new_code_cell(f"widgets.{kind}()") for kind in KINDS],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    nbformat.write(book, path)
+
+
 def test_lesson_runs_in_the_browser(lab, page, name, request):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -158,7 +178,7 @@ def test_lesson_runs_in_the_browser(lab, page, name, request):
     assert not [o for o in outputs if o["output_type"] == "error"]
     figures = [o for o in outputs if "image/png" in o.get("data", {})]
     shown = page.locator(".jp-RenderedImage img").count()
-    assert shown == len(figures) > 0
+    assert shown == len(figures)
     views = [o for o in outputs if WIDGET in o.get("data", {})]
     assert page.locator(".dga-explorer").count() == len(views)
     times = move_widgets(page, request.config.getoption("--slow"))
