@@ -191,7 +191,7 @@ def trace(values: Sequence[float], at: int, height: int = 192, width: int = 288)
 
     for value, level in ((high, top), (low, bottom)):
         draw.line((left, level, right, level), "#d9d9d9", fine)
-        draw.text((left - 5 * fine, level), f"{value:.3g}", "black", _font(11 * fine), anchor="rm")
+        draw.text((left - 5 * fine, level), f"{value:.2f}", "black", _font(11 * fine), anchor="rm")
     points = [point(k) for k in range(len(values))]
     draw.line(points, "#a5a5a5", 2 * fine)
     draw.line([*points[: at + 1]], "#00224e", 3 * fine)

@@ -152,8 +152,8 @@ class Explorer(VBox):
             source.append(Dropdown(options=[("predicted", -1)], value=-1, description="Class"))
         self.controls = {control.description: control for control in (*source, *slow, *fast)}
         for control in self.controls.values():
-            control.style.description_width = "5.5em"
-            control.layout.width = "22em"
+            control.style.description_width = "6.5em"
+            control.layout.width = "23em"
         upload = []
         if choose_class:
             self.upload = FileUpload(accept="image/*", multiple=False, description="Own photo")
