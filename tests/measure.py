@@ -83,7 +83,7 @@ def real(limit: int | None) -> None:
 
 
 def figures() -> None:
-    """The photographs of the lessons: IG and DGA on three, six methods and their top 10 % on two."""
+    """The photographs of the lessons: IG and DGA on three; six methods and top 10 % on two."""
     model, _ = real_photographs(1)
     names = ("chelsea", "coffee", "rocket")
     x = torch.cat([model.preprocess(load_photo(name)) for name in names])
