@@ -1,7 +1,7 @@
 """The grid of lesson 09: python tests/heavy_09.py
 
 LeRF and MoRF of every setting on the first 100 test pictures and three networks, picture by
-picture, in thousandths, to data/results/grid.csv. About ten minutes on one thread.
+picture, in thousandths, to data/results/grid.csv. About eleven minutes on one thread.
 """
 
 from __future__ import annotations
