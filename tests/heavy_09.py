@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,10 @@ PAPER = (30, 0.9)
 PICTURES, BATCH = 100, 25
 
 
-def settings() -> list[tuple[int, float, dict[str, str]]]:
+def settings() -> list[tuple[int, float, dict[str, Any]]]:
     """N, q and the other options of every sequence to run."""
     grid: list = [(n, q, {}) for n in STEPS for q in QUANTILES] + [(n, PAPER[1], {}) for n in CURVE]
-    others: tuple[dict[str, str], ...] = (
+    others: tuple[dict[str, Any], ...] = (
         {"masks": "weak"},
         {"masks": "extreme"},
         {"unit": "pixel"},
@@ -36,7 +37,7 @@ def settings() -> list[tuple[int, float, dict[str, str]]]:
 
 
 def maps(
-    model: nn.Module, x: Tensor, target: Tensor, steps: int, q: float, options: dict[str, str]
+    model: nn.Module, x: Tensor, target: Tensor, steps: int, q: float, options: dict[str, Any]
 ) -> dict[str, Tensor]:
     """All maps that one distilled sequence gives: every beta is a sum of the same two sums."""
     positive, negative = torch.zeros_like(x), torch.zeros_like(x)
@@ -59,7 +60,7 @@ def main() -> None:
     images = dga.load_images("test", PICTURES).images
     rows: dict[tuple[str, str, str], list[int]] = {}
     for name in NETWORKS:
-        model = dga.load_model(name)
+        model: Any = dga.load_model(name)
         for x in model.preprocess(images).split(BATCH):
             with torch.no_grad():
                 target = model(x).argmax(1)
