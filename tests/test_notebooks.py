@@ -32,7 +32,7 @@ def test_lesson_is_clean(path):
                     assert output["metadata"]["image/png"]["alt"], "a figure without alt text"
         assert "![](" not in source, "a picture without alt text"
     nbformat.validate(nbformat.reads(path.read_text(), 4))
-    assert path.stat().st_size < 2_000_000
+    assert path.stat().st_size < 1_500_000
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
