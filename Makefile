@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NBVAL := PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_plugin --nbval --nbval-current-env \
-	--nbval-cell-timeout=120 --nbval-sanitize-with=tests/nbval_sanitize.cfg
+	--nbval-cell-timeout=300 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
 .PHONY: lab test lessons
 .DELETE_ON_ERROR:

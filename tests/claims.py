@@ -124,7 +124,7 @@ CLAIMS: list[Claim] = [
         "09_hyperparameters", "hyper-16",
         r"resnet +q = 1.0 +LeRF (\S+) .*?resnet +beta = 0.5 +LeRF \S+ \[.*?\] +MoRF (\S+) ",
         "on `resnet` another q changes LeRF by {0}, another beta MoRF by {1}: it is a compromise of the two",
-        lambda lerf, morf: holds(lerf <= 0 and morf >= 0, lerf <= 0 or morf < 0),
+        lambda lerf, morf: holds(lerf <= 0 and morf >= 0),
     ),
 ]  # fmt: skip
 

@@ -66,7 +66,8 @@ def fit(x: Tensor, y: Tensor, seed: int) -> nn.Module:
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     with torch.no_grad():
-        return (model(x).argmax(1) == y).float().mean().item()
+        said = torch.cat([model(part).argmax(1) for part in x.split(100)])
+    return (said == y).float().mean().item()
 
 
 def holes_of(a: Tensor, share: float) -> Tensor:
