@@ -58,7 +58,7 @@ def perturbation_scores(
     methods: Sequence[str] = TABLE,
     targets: Targets = None,
     *,
-    batch: int = 50,
+    batch: int = 16,
     progress: Progress = False,
 ) -> dict[str, dict[str, Tensor]]:
     """LeRF and MoRF of several methods on the same pictures.
