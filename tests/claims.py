@@ -110,6 +110,14 @@ CLAIMS: list[Claim] = [
         for family, network in (("VGG", "vgg"), ("ResNet", "resnet"), ("Inception", "inception"))
     ),
     Claim(
+        "Retrained without the top pixels by DGA, networks do worst (ROAR, Fig. 6)",
+        "07_roar", "roar-22",
+        r"ROAR  IG +(\S+) .*?mean (\S+)\nROAR  FG .*?ROAR  DGA +(\S+) .*?mean (\S+)",
+        "accuracy without 10 %: DGA {2}, IG {0}; mean over five shares: DGA {3}, IG {1}; holes with the outline "
+        "of the object tell the class",
+        lambda ig, mean, dga, dga_mean: holds(dga < ig and dga_mean < mean, dga < ig),
+    ),
+    Claim(
         "The top 10 % of the pixels by DGA lie on the object (Fig. 5)",
         "08_ground_truth_and_sanity", "truth-13",
         r"resnet +Integrated Gradients +pointing \S+ \[.*?\] +top 10 (\S+) .*?"
