@@ -59,15 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "photo", metavar="PHOTO",
         help="a file, a URL, or one of chelsea, coffee, rocket, astronaut",
     )  # fmt: skip
-    explain.add_argument(
-        "--model", default="resnet18", metavar="NAME",
-        help=f"any torchvision classifier, or one of ours: {', '.join(SHIPPED)} "
-        "(default: %(default)s)",
-    )  # fmt: skip
-    explain.add_argument(
-        "--weights", metavar="FILE",
-        help="a state dict to load instead of the default weights, which are downloaded once",
-    )  # fmt: skip
+    _add_network(explain)
     explain.add_argument(
         "--target", metavar="CLASS", help="class name or index (default: the predicted class)"
     )
@@ -97,15 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "--images", type=Path, required=True, metavar="FOLDER",
         help="searched with its subfolders for pictures",
     )  # fmt: skip
-    evaluate.add_argument(
-        "--model", default="resnet18", metavar="NAME",
-        help=f"any torchvision classifier, or one of ours: {', '.join(SHIPPED)} "
-        "(default: %(default)s)",
-    )  # fmt: skip
-    evaluate.add_argument(
-        "--weights", metavar="FILE",
-        help="a state dict to load instead of the default weights, which are downloaded once",
-    )  # fmt: skip
+    _add_network(evaluate)
     evaluate.add_argument(
         "--methods", nargs="+", choices=list(LABELS), default=list(TABLE), metavar="METHOD",
         help=f"(default: {' '.join(TABLE)})",
@@ -149,6 +133,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     render.set_defaults(run=_render)
     return parser
+
+
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model", default="resnet18", metavar="NAME",
+        help=f"any torchvision classifier, or one of ours: {', '.join(SHIPPED)} "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--weights", metavar="FILE",
+        help="a state dict to load instead of the default weights, which are downloaded once",
+    )  # fmt: skip
 
 
 def _explain(options: argparse.Namespace) -> None:
