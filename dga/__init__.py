@@ -7,6 +7,7 @@ Every attribution method is a function with one signature:
 
 from dga.data import image_folder, load_images, load_photo
 from dga.distillation import distill, distilled_gradient_aggregation
+from dga.engine import precision
 from dga.full_gradient import bias_attributions, fullgrad, uniform_fullgrad
 from dga.gradients import gradient, gradient_times_input, guided_backprop, smoothgrad
 from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
@@ -36,6 +37,7 @@ __all__ = [
     "extreme_positive_contributor_mask",
     "distill",
     "distilled_gradient_aggregation",
+    "precision",
     # evaluation
     "pixel_perturbation",
 ]

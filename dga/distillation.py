@@ -22,7 +22,14 @@ from torch import Tensor, nn
 
 from dga.engine import Engine, Progress, ticks
 from dga.full_gradient import spread_evenly
-from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
+from dga.masks import (
+    blend,
+    check_unit,
+    extreme_positive_contributor_mask,
+    largest_count,
+    ranked,
+    weak_contributor_mask,
+)
 from dga.validation import Targets, check_choice, check_count, check_number, check_share
 
 
@@ -60,13 +67,11 @@ class DistillationStep:
 
     @cached_property
     def blend(self) -> Tensor:
+        d = ranked(self.attribution[:1], self.unit).numel()
         time = self.n / self.steps
-        blend = torch.zeros_like(self.attribution)
-        if self.masks != "extreme" and time > 0:
-            blend += self.weak.to(blend.dtype) * time
-        if self.masks != "weak" and time < 1:
-            blend += self.extreme.to(blend.dtype) * (1 - time)
-        return blend
+        return blend(
+            self.attribution, time, largest_count(time, d), self.epc_quantile, self.masks, self.unit
+        ).expand_as(self.attribution)
 
 
 def distill(
@@ -99,23 +104,43 @@ def distill(
     check_count("steps", steps)
     check_share("epc_quantile", epc_quantile)
     check_choice("masks", masks, ("both", "weak", "extreme"))
-    check_choice("unit", unit, ("feature", "pixel"))
     engine = Engine(model, inputs, targets)
+    check_unit(engine.inputs, unit)
+    d = ranked(engine.inputs[:1], unit).numel()
+
+    def attribute(x: Tensor) -> tuple[Tensor, Tensor]:
+        score, gradient = engine.score_and_gradient(x)
+        return score, spread_evenly(x, score, gradient)  # (1)
+
+    def attribute_and_mask(
+        x: Tensor, time: float | Tensor, count: int | Tensor
+    ) -> tuple[Tensor, ...]:
+        score, phi = attribute(x)
+        mask = blend(phi, time, count, epc_quantile, masks, unit)  # (3)
+        return score, phi, (mask * engine.inputs).to(inputs.dtype)  # (4), always the original
 
     def sequence() -> Iterator[DistillationStep]:
-        distilled = engine.inputs
+        step = engine.repeated(attribute_and_mask)
+        x = engine.inputs
         for n in ticks(range(steps + 1), progress, "Distilling"):
-            score, gradient = engine.score_and_gradient(distilled)
-            phi = spread_evenly(distilled, score, gradient)  # (1)
-            # What is handed out belongs to the caller, who may change it: the next input is made
-            # before, and always from the original.
-            shown = distilled.clone() if n == 0 else distilled
-            step = DistillationStep(n, steps, shown, phi, score, epc_quantile, masks, unit)
-            if n < steps:  # the blend of step N is 0 and would distil an empty picture
-                distilled = (step.blend * engine.inputs).to(inputs.dtype)  # (3), (4)
-            yield step
+            if n < steps:
+                score, phi, following = step(x, n / steps, largest_count(n / steps, d))
+            else:  # the blend of step N is 0 and would distil an empty picture
+                score, phi = attribute(x)
+            _check_finite(phi)
+            # What is handed out belongs to the caller, who may change it: nothing here reads it
+            # again, and the original is not handed out.
+            shown = x.clone() if n == 0 else x
+            yield DistillationStep(n, steps, shown, phi, score, epc_quantile, masks, unit)
+            x = following
 
     return sequence()
+
+
+def _check_finite(phi: Tensor) -> None:
+    # The residual holds every value of a picture and is part of each of its features.
+    if not torch.isfinite(phi.flatten(2)[:, 0, 0] if phi.dim() > 2 else phi[:, 0]).all():
+        raise ValueError("model returned a score or gradient that is not finite (NaN or infinity)")
 
 
 def distilled_gradient_aggregation(

@@ -13,16 +13,54 @@ generator.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dga.validation import Targets, TrainingGuard, check_inputs, check_model, check_targets
+from dga.recording import Recorded, Step
+from dga.validation import (
+    Targets,
+    TrainingGuard,
+    check_choice,
+    check_inputs,
+    check_model,
+    check_targets,
+)
 
 # False, True for a bar by tqdm, or a function that is called like tqdm.
 Progress = bool | Callable[..., Iterable[int]]
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+_precision: ContextVar[str | None] = ContextVar("precision", default=None)
+
+# Batches of more features keep a GPU busy by themselves; a recording would only hold their memory
+# twice. 16 pictures of 224 x 224.
+_RECORDED = 16 * 3 * 224 * 224
+
+
+@contextmanager
+def precision(name: str | None) -> Iterator[None]:
+    """Inside the `with` block, every method runs the passes of a float32 network in a precision.
+
+    Only the passes: scores, residuals, ranks and sums stay float32 at least. Ranks amplify
+    rounding, so single DGA maps change; means of LeRF and MoRF hardly do.
+
+    Args:
+        name: "bfloat16" (half the memory; faster where the hardware has instructions for it),
+            "tf32" (NVIDIA GPUs since Ampere: float32 with a short mantissa in convolutions and
+            matrix products), "float32" (full, also where torch would take tf32), or None (torch's
+            own settings, which are the default).
+    """
+    if name is not None:
+        check_choice("precision", name, PRECISIONS)
+    token = _precision.set(name)
+    try:
+        yield
+    finally:
+        _precision.reset(token)
 
 
 class Engine:
@@ -55,6 +93,17 @@ class Engine:
             unusual = (torch.jit.ScriptModule, nn.RNNBase)
             copyable = not any(isinstance(module, unusual) for module in model.modules())
             self.network = _twin(model, {}) if copyable else model
+        self._precision = _precision.get()
+        if self._precision and self.inputs.dtype != torch.float32:
+            raise ValueError(
+                f"precision {self._precision!r} is for float32 networks, this one is "
+                f"{self.inputs.dtype}"
+            )
+        # A hook expects to be called every time; a recording would call it once.
+        hooked = any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks
+                     or m._backward_pre_hooks for m in model.modules())  # fmt: skip
+        small = self.inputs.numel() <= _RECORDED
+        self._record = self.inputs.is_cuda and small and not hooked
 
     @property
     def targets(self) -> Tensor:
@@ -66,7 +115,7 @@ class Engine:
     def scores(self, x: Tensor) -> Tensor:
         """Scores of every class without a gradient, (B, classes), float32 or wider."""
         self._settle_on_inputs(x)
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), self._short_mantissa():
             scores = self._forward(x.clone())  # the network may work in place
             self._select(scores)
         return scores
@@ -88,7 +137,7 @@ class Engine:
             The score (B,) and its gradient, shaped and laid out like `x`.
         """
         self._settle_on_inputs(x)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), self._short_mantissa():
             # What the caller computed in inference mode cannot be differentiated as it is.
             leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
             with mode if mode is not None else nullcontext():
@@ -104,6 +153,14 @@ class Engine:
                 )
         return score.detach(), gradient
 
+    def repeated(self, step: Step) -> Step:
+        """A function that runs passes, to be called often with the same shapes, made fast.
+
+        Args:
+            step: of a batch like `inputs` and numbers, which may come as tensors () instead.
+        """
+        return Recorded(step) if self._record else step
+
     def _settle_on_inputs(self, x: Tensor | None = None) -> None:
         """Resolves the targets on the original pictures, unless `x` is them and about to be run."""
         if self._resolved is None and x is not self.inputs:
@@ -112,7 +169,7 @@ class Engine:
     def _forward(self, x: Tensor) -> Tensor:
         # Watching every call costs time, so in evaluation mode only the first pass is watched.
         watch = self._in_training or self._resolved is None
-        with self._guard if watch else nullcontext():
+        with self._guard if watch else nullcontext(), self._autocast():
             scores = self.network(x)
         if not isinstance(scores, Tensor):
             raise TypeError(
@@ -125,6 +182,29 @@ class Engine:
                 f"scores of shape ({len(x)}, classes) are needed"
             )
         return scores if scores.dtype == torch.float64 else scores.float()
+
+    def _autocast(self) -> AbstractContextManager:
+        if self._precision != "bfloat16":
+            return nullcontext()
+        # Nothing is worth caching: the twin's parameters need no gradient.
+        kind = self.inputs.device.type
+        return torch.autocast(kind, torch.bfloat16, cache_enabled=False)
+
+    @contextmanager
+    def _short_mantissa(self) -> Iterator[None]:
+        """Sets what torch keeps for the whole process, and puts it back."""
+        if self._precision not in ("float32", "tf32") or not self.inputs.is_cuda:
+            yield
+            return
+        places: tuple[Any, Any] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+        before = [place.allow_tf32 for place in places]
+        try:
+            for place in places:
+                place.allow_tf32 = self._precision == "tf32"
+            yield
+        finally:
+            for place, value in zip(places, before, strict=True):
+                place.allow_tf32 = value
 
     def _select(self, scores: Tensor) -> Tensor:
         """The target's column; the first pass settles and checks the targets."""

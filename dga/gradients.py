@@ -73,10 +73,11 @@ def smoothgrad(
     features = tuple(range(1, x.dim()))
     spread = noise_level * (x.amax(features, keepdim=True) - x.amin(features, keepdim=True))
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
+    local = engine.repeated(engine.score_and_gradient)
     total = torch.zeros_like(x)
     for _ in ticks(range(samples), progress, "SmoothGrad"):
         noise = torch.randn(x.shape[1:], generator=generator, dtype=x.dtype).to(x.device)
-        total += engine.score_and_gradient(x + spread * noise)[1]
+        total += local(x + spread * noise)[1]
     return (total / samples).contiguous()
 
 

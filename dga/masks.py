@@ -32,8 +32,10 @@ def weak_contributor_mask(attribution: Tensor, share: float, *, unit: str = "fea
         bool, same shape as `attribution`; True where the feature stays.
     """
     check_share("share", share)
-    values = _values(attribution, unit).abs()
-    return _every_channel(values >= _first_above(values, share), attribution)
+    values = _checked(attribution, unit)
+    return _every_channel(
+        _weak(values, largest_count(share, values[0].numel())).bool(), attribution
+    )
 
 
 def extreme_positive_contributor_mask(
@@ -52,12 +54,73 @@ def extreme_positive_contributor_mask(
         bool, same shape as `attribution`; True where the feature stays.
     """
     check_share("quantile", quantile)
-    values = _values(attribution, unit)
-    return _every_channel(values < _first_above(values, quantile), attribution)
+    values = _checked(attribution, unit)
+    return _every_channel(_extreme(values, quantile).bool(), attribution)
 
 
-def _values(attribution: Tensor, unit: str) -> Tensor:
+def blend(
+    attribution: Tensor,
+    time: float | Tensor,
+    count: int | Tensor,
+    quantile: float,
+    masks: str,
+    unit: str,
+) -> Tensor:
+    """M = t * WC + (1 - t) * EPC of Algorithm 1, unchecked.
+
+    Args:
+        attribution: (B, ...), finite.
+        time: t = n/N; it and `count` may be tensors () for a recorded GPU step.
+        count: how many features the weak contributor mask takes at least, see `largest_count`.
+        quantile: q.
+        masks: "both", "weak" (WC alone, weight included) or "extreme".
+        unit: "feature" or "pixel".
+
+    Returns:
+        0..1 in the dtype of `attribution`; with unit "pixel" one channel.
+    """
+    values = ranked(attribution, unit)
+    if masks == "weak":
+        return _weak(values, count).mul_(time)
+    extreme = _extreme(values, quantile).mul_(1 - time)
+    if masks == "extreme":
+        return extreme
+    return extreme.add_(_weak(values, count).mul_(time))
+
+
+def largest_count(share: float, d: int) -> int:
+    """The largest integer r with r/d <= share, the division rounded as float64 rounds it."""
+    r = min(math.floor(share * d) + 1, d)  # share*d may round either way
+    while r / d > share:
+        r -= 1
+    return r
+
+
+def ranked(attribution: Tensor, unit: str) -> Tensor:
+    """What is ranked: the features, or the channel sums of the pixels."""
+    return attribution.sum(1, keepdim=True) if unit == "pixel" else attribution
+
+
+def _weak(values: Tensor, count: int | Tensor) -> Tensor:
+    """WC as numbers 0 and 1: floats multiply several times faster than bools are converted."""
+    size = values.abs()
+    return size.ge_(_first_above(size, count))
+
+
+def _extreme(values: Tensor, quantile: float) -> Tensor:
+    """EPC as numbers 0 and 1."""
+    limit = _first_above(values, largest_count(quantile, values[0].numel()))
+    return torch.lt(values, limit, out=torch.empty_like(values))
+
+
+def check_unit(features: Tensor, unit: str) -> None:
+    """Raises unless `unit` is one, and one that the features, (B, ...), have."""
     check_choice("unit", unit, ("feature", "pixel"))
+    if unit == "pixel" and features.dim() < 3:
+        raise ValueError(f'shape {tuple(features.shape)} has no pixels to rank: use unit="feature"')
+
+
+def _checked(attribution: Tensor, unit: str) -> Tensor:
     if not isinstance(attribution, Tensor) or not attribution.is_floating_point():
         raise TypeError("attribution must be a floating-point tensor")
     if attribution.dim() < 2 or attribution.numel() == 0:
@@ -65,36 +128,22 @@ def _values(attribution: Tensor, unit: str) -> Tensor:
             f"attribution has shape {tuple(attribution.shape)}; (B, C, H, W) or (B, features) "
             "is needed"
         )
-    if unit == "pixel" and attribution.dim() < 3:
-        raise ValueError(
-            f"attribution has shape {tuple(attribution.shape)}, which has no pixels: use "
-            'unit="feature"'
-        )
+    check_unit(attribution, unit)
     if not torch.isfinite(attribution.sum(dtype=torch.float64)):
         raise ValueError("attribution holds values that are not finite (NaN or infinity)")
-    values = attribution.detach()
-    return values.sum(1, keepdim=True) if unit == "pixel" else values
+    return ranked(attribution.detach(), unit)
 
 
 def _every_channel(mask: Tensor, attribution: Tensor) -> Tensor:
     return mask if mask.shape == attribution.shape else mask.expand_as(attribution).clone()
 
 
-def _first_above(values: Tensor, share: float) -> Tensor:
-    """v_(r+1) of every picture, shaped to broadcast; infinity if all features count (r = d)."""
+def _first_above(values: Tensor, count: int | Tensor) -> Tensor:
+    """v_(count+1) of every picture, shaped to broadcast; infinity if all features count."""
     rows = _rows(values)
-    d = rows.shape[1]
-    r = _largest_count(share, d)
-    v = torch.full_like(rows[:, 0], math.inf) if r == d else order_statistic(rows, r)
+    everything = not isinstance(count, Tensor) and count == rows.shape[1]
+    v = torch.full_like(rows[:, 0], math.inf) if everything else order_statistic(rows, count)
     return v.view(-1, *[1] * (values.dim() - 1))
-
-
-def _largest_count(share: float, d: int) -> int:
-    """The largest integer r with r/d <= share, the division rounded as float64 rounds it."""
-    r = min(math.floor(share * d) + 1, d)  # share*d may round either way
-    while r / d > share:
-        r -= 1
-    return r
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -71,10 +71,11 @@ def integrated_gradients(
     engine = Engine(model, inputs, targets)
     x = engine.inputs
     start = _baseline(baseline, x)
+    local = engine.repeated(engine.score_and_gradient)
     total = torch.zeros_like(x)
     for k in ticks(range(steps), progress, "Integrated Gradients"):
         alpha = (k + 0.5) / steps
-        total += engine.score_and_gradient(start + alpha * (x - start))[1]
+        total += local(start + alpha * (x - start))[1]
     attribution = ((x - start) * total / steps).contiguous()
     if not return_delta:
         return attribution
@@ -120,10 +121,11 @@ def guided_integrated_gradients(
     span = (engine.inputs - start).double().flatten(1)
     way = torch.zeros_like(span)
     total = torch.zeros_like(span)
+    local = engine.repeated(engine.score_and_gradient)
     for k in ticks(range(steps), progress, "Guided IG"):
         position = (start.flatten(1) + way * span).to(start.dtype).view(start.shape)
         position = position.contiguous(memory_format=_layout(position))
-        gradient = engine.score_and_gradient(position)[1].double().flatten(1)
+        gradient = local(position)[1].double().flatten(1)
         moved = _advance(way, span.abs(), gradient.abs(), (k + 1) / steps, fraction, max_dist)
         total += (moved - way) * span * gradient
         way = moved

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import dga
-from dga.masks import _largest_count
+from dga.masks import blend, largest_count
+from dga.selection import order_statistic
 
 
 def weak_by_counting(phi, share):
@@ -50,8 +51,8 @@ def test_against_literal_counting(phi, share):
 
 @settings(max_examples=500, deadline=None)
 @given(share=st.floats(0, 1), d=st.integers(1, 200_000))
-def test_largest_count_is_what_the_division_says(share, d):
-    r = _largest_count(share, d)
+def testlargest_count_is_what_the_division_says(share, d):
+    r = largest_count(share, d)
     assert r / d <= share
     assert r == d or (r + 1) / d > share
 
@@ -60,7 +61,7 @@ def test_every_n_over_every_steps():
     d = 3 * 224 * 224
     for steps in (1, 3, 7, 30, 49, 120):
         for n in range(steps + 1):
-            r = _largest_count(n / steps, d)
+            r = largest_count(n / steps, d)
             assert r / d <= n / steps and (r == d or (r + 1) / d > n / steps)
 
 
@@ -142,3 +143,37 @@ def test_gpu_selects_the_same(device):
     for share in (0.0, 0.25, 0.5, 0.9, 1.0):
         for mask in (dga.weak_contributor_mask, dga.extreme_positive_contributor_mask):
             assert torch.equal(mask(phi.to(device), share).cpu(), mask(phi, share))
+
+
+@settings(max_examples=500, deadline=None)
+@given(phi=st.one_of(_TIED, _FREE), data=st.data())
+def test_a_rank_on_the_device_gives_the_same_value(phi, data):
+    """By bisection over the bits, as in a recorded GPU step, against numpy."""
+    rank = data.draw(st.integers(0, len(phi) - 1))
+    for dtype in (torch.float32, torch.float64):
+        rows = torch.from_numpy(phi).to(dtype).repeat(2, 1)
+        rows[1] = -rows[1]
+        assert torch.equal(order_statistic(rows, torch.tensor(rank)), order_statistic(rows, rank))
+
+
+def test_no_full_sort_and_no_bools_converted(monkeypatch):
+    """A step selects twice and never sorts; blending agrees with the two masks."""
+    for name in ("sort", "argsort", "msort"):
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda *a, **k: pytest.fail("sorted"), raising=False
+        )
+    for name in ("sort", "argsort"):
+        monkeypatch.setattr(np, name, lambda *a, **k: pytest.fail("sorted"))
+    phi = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    d = phi[0].numel()
+    for n in range(9):
+        weak = dga.weak_contributor_mask(phi, n / 8).float()
+        extreme = dga.extreme_positive_contributor_mask(phi, 0.9).float()
+        mask = blend(phi, n / 8, largest_count(n / 8, d), 0.9, "both", "feature")
+        torch.testing.assert_close(mask, n / 8 * weak + (1 - n / 8) * extreme)
+        if n < 8:  # as in a recorded step
+            recorded = blend(
+                phi, torch.tensor(n / 8, dtype=torch.float64),
+                torch.tensor(largest_count(n / 8, d)), 0.9, "both", "feature",
+            )  # fmt: skip
+            assert torch.equal(recorded, mask)
