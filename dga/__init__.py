@@ -14,6 +14,7 @@ from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
 from dga.metrics import pixel_perturbation
 from dga.models import load_model
 from dga.paths import guided_integrated_gradients, integrated_gradients
+from dga.streaming import attribute_many
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,8 @@ __all__ = [
     "extreme_positive_contributor_mask",
     "distill",
     "distilled_gradient_aggregation",
+    # many pictures, and in which precision
+    "attribute_many",
     "precision",
     # evaluation
     "pixel_perturbation",

@@ -14,7 +14,9 @@ from typing import Any, NoReturn
 import torch
 
 import dga
+from dga import processes
 from dga.data import DATA, FIGURES, TEST, load_photo, write_atomically, write_pictures
+from dga.engine import PRECISIONS, precision
 from dga.evaluation import LABELS, TABLE, evaluate_folder, find_pictures, markdown
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval
@@ -82,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         help="pixel perturbation (Table 1 of the paper) on a folder of pictures",
         description="LeRF and MoRF of every method, mean and 95 %% bootstrap interval, for the "
         "class the network predicts. Called again after an interruption, it goes on where it "
-        "stopped. Writes FILE.csv, FILE.md (the table) and FILE.pictures.csv (every picture).",
+        "stopped. Writes FILE.csv, FILE.md (the table) and FILE.pictures.csv (every picture). "
+        "Several processes share the work: torchrun --nproc-per-node K -m dga evaluate ...; on "
+        "several machines the output must be in a folder that all of them see.",
         epilog="methods: " + ", ".join(f"{k} ({label})" for k, label in LABELS.items()),
     )
     evaluate.add_argument(
@@ -101,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--output", type=Path, default=Path("table.csv"), metavar="FILE.csv",
         help="table to write (default: %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--precision", choices=PRECISIONS,
+        help="of the passes through the network (default: as torch is set)",
     )  # fmt: skip
     evaluate.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -207,13 +215,19 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     find_pictures(options.images)  # before a network is downloaded
-    model = load_model(options.model, options.weights or "default").to(_device(options.device))
     warnings.formatwarning = lambda message, *_, **__: f"dga evaluate: {message}\n"
-    scores = evaluate_folder(
-        model, options.images, options.output, methods=options.methods, limit=options.limit,
-        batch=options.batch, progress=True,
-        about={"model": options.model, "weights": options.weights or "default"},
-    )  # fmt: skip
+    about = {"model": options.model, "weights": options.weights or "default"}
+    if options.precision:
+        about["precision"] = options.precision
+    with processes.group() as group, precision(options.precision):
+        model = load_model(options.model, options.weights or "default")
+        scores = evaluate_folder(
+            model.to(_device(options.device)), options.images, options.output,
+            methods=options.methods, limit=options.limit, batch=options.batch, about=about,
+            group=group, progress=group.rank == 0,
+        )  # fmt: skip
+    if group.rank > 0:
+        return
     if not options.json:
         print(markdown(scores))
         return

@@ -36,6 +36,12 @@ Progress = bool | Callable[..., Iterable[int]]
 PRECISIONS = ("float32", "tf32", "bfloat16")
 _precision: ContextVar[str | None] = ContextVar("precision", default=None)
 
+
+def current_precision() -> str | None:
+    """What `precision` was set to."""
+    return _precision.get()
+
+
 # Batches of more features keep a GPU busy by themselves; a recording would only hold their memory
 # twice. 16 pictures of 224 x 224.
 _RECORDED = 16 * 3 * 224 * 224

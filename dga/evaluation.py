@@ -2,7 +2,8 @@
 
 A unit of work is one method on one batch. Its results are appended to a file as soon as they are
 there, so that an interrupted evaluation goes on where it stopped; batches are composed by position
-alone, so that a resumed run computes what an uninterrupted one does.
+alone, so that a resumed run, or one shared by several processes, computes what one uninterrupted
+process does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from dga.data import load_photo, write_atomically
 from dga.engine import Engine, Progress, ticks
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval, pixel_perturbation
+from dga.processes import ALONE, Group
+from dga.streaming import Halving
 from dga.validation import Targets, check_choice, check_count, check_targets
 
 ORDERS = ("lerf", "morf")
@@ -129,6 +134,7 @@ def evaluate_folder(
     limit: int | None = None,
     batch: int = 16,
     about: Mapping[str, Any] | None = None,
+    group: Group = ALONE,
     progress: Progress = False,
 ) -> dict[str, dict[str, Tensor]]:
     """Table 1 for a network and a folder of pictures; goes on where an earlier call was stopped.
@@ -147,6 +153,7 @@ def evaluate_folder(
         limit: the first so many pictures.
         batch: pictures at a time.
         about: what else identifies the run (name of the network, weights).
+        group: the processes that share the work; all see the folder of `output`.
         progress: show a progress bar.
 
     Returns:
@@ -167,49 +174,85 @@ def evaluate_folder(
     settings = {
         **(about or {}), "folder": str(folder.resolve()), "pictures": len(pictures), "batch": batch,
     }  # fmt: skip
-    log = _Log(output.with_suffix(".pictures.csv"), settings)
+    file = output.with_suffix(".pictures.csv")
+    if group.rank == 0:  # before anybody appends to a part
+        _Log(file, settings, methods).merge()
+    group.wait()
+    log = _Log(file, settings, methods, None if group.size == 1 else group.rank)
     missing = {name: [b for b in range(0, len(pictures), batch) if not log.has(b, name)]
                for name in methods}  # fmt: skip
     todo = sorted({b for starts in missing.values() for b in starts})
-    unfit: dict[str, str] = {}
+    group.wait()  # until all have read what is done
+    todo = todo[group.rank :: group.size]
+    read = _ahead([partial(_read, folder, pictures[b : b + batch], model) for b in todo])
+    unfit: set[str] = set()
+    halving = Halving()
     for k in ticks(range(len(todo)), progress, "Evaluating"):
         start = todo[k]
-        x, names = _read(folder, pictures[start : start + batch], model)
+        x, names = next(read)
         if not names:
             continue
         targets = Engine(model, x).targets
         for name in methods:
             if start not in missing[name] or name in unfit:
                 continue
+            unit = partial(_score, name, model, x, targets, start)
             try:
-                attribution = attribute(name, model, x, targets, first=start)
+                scores = halving(unit, len(x))
             except ValueError as error:
-                unfit[name] = str(error)
+                unfit.add(name)
                 warnings.warn(f"{LABELS[name]} is left out: {error}", stacklevel=2)
                 continue
-            scores = [pixel_perturbation(model, x, targets, attribution, o)[1] for o in ORDERS]
             log.add(start, name, names, targets, scores)
-    results = {name: log.scores(name) for name in methods if name not in unfit}
-    results = {name: scores for name, scores in results.items() if len(scores[ORDERS[0]])}
-    if not results:
-        raise ValueError("no method gave a result")
-    write_atomically(output, _table(results).encode())
-    write_atomically(output.with_suffix(".md"), (markdown(results) + "\n").encode())
-    return results
+    group.wait()
+    if group.rank == 0:
+        log = _Log(file, settings, methods)
+        log.merge()
+        results = {name: log.scores(name) for name in methods}
+        results = {name: scores for name, scores in results.items() if len(scores[ORDERS[0]])}
+        if not results:
+            raise ValueError("no method gave a result")
+        write_atomically(output, _table(results).encode())
+        write_atomically(output.with_suffix(".md"), (markdown(results) + "\n").encode())
+    return group.from_first(results if group.rank == 0 else None)  # type: ignore[no-any-return]
+
+
+def _score(name: str, model: Any, x: Tensor, targets: Tensor, first: int, part: slice) -> Tensor:
+    """LeRF and MoRF of a part of a batch, (B, 2); `first` is the number of its first picture."""
+    x, targets = x[part], targets[part]
+    attribution = attribute(name, model, x, targets, first=first + part.start)
+    scores = [pixel_perturbation(model, x, targets, attribution, order)[1] for order in ORDERS]
+    return torch.stack(scores, 1)
+
+
+def _ahead(calls: Sequence[Any]) -> Iterator[Any]:
+    """The results of the calls, each made while the one before is worked on."""
+    with ThreadPoolExecutor(1) as worker:
+        following = worker.submit(calls[0]) if calls else None
+        for call in [*calls[1:], None]:
+            if following is not None:
+                result = following.result()
+                following = worker.submit(call) if call else None
+                yield result
 
 
 def _read(folder: Path, names: Sequence[str], model: Any) -> tuple[Tensor, list[str]]:
     """Pictures as a batch on the network's device, and the names of those that could be read."""
-    inputs, read = [], []
-    for name in names:
+
+    def load(name: str) -> Tensor | str:
         try:
-            inputs.append(model.preprocess(load_photo(folder / name)))
+            return model.preprocess(load_photo(folder / name))  # type: ignore[no-any-return]
         except ValueError as error:
-            warnings.warn(f"left out: {error}", stacklevel=3)
-        else:
-            read.append(name)
+            return f"left out: {error}"
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as workers:
+        loaded = dict(zip(names, workers.map(load, names), strict=True))
+    for message in loaded.values():
+        if isinstance(message, str):
+            warnings.warn(message, stacklevel=2)
+    read = {name: x for name, x in loaded.items() if isinstance(x, Tensor)}
     like = next(model.parameters())
-    return (torch.cat(inputs).to(like) if inputs else torch.empty(0)), read
+    return (torch.cat(list(read.values())).to(like) if read else torch.empty(0)), list(read)
 
 
 def _table(results: Mapping[str, Mapping[str, Tensor]]) -> str:
@@ -224,51 +267,76 @@ def _table(results: Mapping[str, Mapping[str, Tensor]]) -> str:
 
 
 class _Log:
-    """The scores of every picture, one block a unit, in a file that is only ever appended to."""
+    """The scores of every picture, one block a unit, in a file that is only ever appended to.
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self._path = path
-        head = f"# {json.dumps(settings, sort_keys=True)}\n{','.join(_COLUMNS)}\n"
+    One of several processes (`rank`) appends to a part of its own, which `merge` takes in.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        methods: Sequence[str],
+        rank: int | None = None,
+    ) -> None:
+        self._path, self._methods = path, methods
+        self._head = f"# {json.dumps(settings, sort_keys=True)}\n{','.join(_COLUMNS)}\n"
         self._rows: dict[tuple[int, str], list[dict[str, str]]] = {}
-        if not path.exists():
-            write_atomically(path, head.encode())
-            return
-        text = path.read_text()
-        if not text.startswith(head):
+        self._whole = True
+        for file in [path, *self._parts()]:
+            if file.exists():
+                self._take(file)
+        self._own = path if rank is None else path.with_suffix(f".{rank}.part")
+        if not self._own.exists():
+            write_atomically(self._own, self._head.encode())
+
+    def _parts(self) -> list[Path]:
+        return sorted(self._path.parent.glob(f"{self._path.stem}.*.part"))
+
+    def _take(self, file: Path) -> None:
+        text = file.read_text()
+        if not text.startswith(self._head):
             raise ValueError(
-                f"{str(path)!r} was made with other settings: {text.partition(chr(10))[0][2:]}. "
+                f"{str(file)!r} was made with other settings: {text.partition(chr(10))[0][2:]}. "
                 "Choose another --output, or remove that file"
             )
         # A block that was being written when the machine went down has no closing line.
-        whole = text[: text.rfind("\n#\n") + 3] if "\n#\n" in text else head
-        if whole != text:
-            write_atomically(path, whole.encode())
+        whole = text[: text.rfind("\n#\n") + 3] if "\n#\n" in text else self._head
+        self._whole &= whole == text
         lines = [line for line in whole.splitlines()[1:] if line != "#"]
         for row in csv.DictReader(lines):
             self._rows.setdefault((int(row["batch"]), row["method"]), []).append(row)
+
+    def merge(self) -> None:
+        """One file, in the order one process would have written it."""
+        parts = self._parts()
+        if self._whole and not parts:
+            return
+        known = list(self._methods)
+        order = sorted(
+            self._rows,
+            key=lambda key: (key[0], known.index(key[1]) if key[1] in known else -1, key[1]),
+        )
+        text = self._head + "".join(_block(self._rows[key]) for key in order)
+        write_atomically(self._path, text.encode())
+        for part in parts:
+            part.unlink()
 
     def has(self, batch: int, method: str) -> bool:
         return (batch, method) in self._rows
 
     def add(
-        self,
-        batch: int,
-        method: str,
-        pictures: Sequence[str],
-        targets: Tensor,
-        scores: Sequence[Tensor],
+        self, batch: int, method: str, pictures: Sequence[str], targets: Tensor, scores: Tensor
     ) -> None:
         rows = [
             dict(zip(_COLUMNS, (batch, method, name, target, *(f"{s:.9g}" for s in row)),
                      strict=True))
-            for name, target, *row in zip(
-                pictures, targets.tolist(), *(s.tolist() for s in scores), strict=True
+            for name, target, row in zip(
+                pictures, targets.tolist(), scores.tolist(), strict=True
             )
         ]  # fmt: skip
-        text = io.StringIO(newline="")
-        csv.DictWriter(text, _COLUMNS, lineterminator="\n").writerows(rows)
-        with open(self._path, "a", newline="") as file:
-            file.write(text.getvalue() + "#\n")
+        with open(self._own, "a", newline="") as file:
+            file.write(_block(rows))
             file.flush()
             os.fsync(file.fileno())
         self._rows[batch, method] = rows
@@ -279,3 +347,9 @@ class _Log:
             order: torch.tensor([float(row[order]) for row in rows], dtype=torch.float64)
             for order in ORDERS
         }
+
+
+def _block(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, _COLUMNS, lineterminator="\n").writerows(rows)
+    return text.getvalue() + "#\n"

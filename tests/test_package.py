@@ -13,8 +13,8 @@ import dga
 ROOT = Path(__file__).parent.parent
 ORDER = (
     "widgets", "__main__", "train", "evaluation", "plots", "methods", "metrics", "distillation",
-    "masks", "full_gradient", "paths", "gradients", "engine", "recording", "selection", "models",
-    "data", "render", "validation",
+    "masks", "full_gradient", "paths", "gradients", "streaming", "engine", "recording",
+    "selection", "models", "data", "render", "processes", "validation",
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_exports():
         "load_images image_folder load_photo load_model gradient gradient_times_input smoothgrad "
         "guided_backprop integrated_gradients guided_integrated_gradients bias_attributions "
         "fullgrad uniform_fullgrad weak_contributor_mask extreme_positive_contributor_mask "
-        "distill distilled_gradient_aggregation precision pixel_perturbation".split()
+        "distill distilled_gradient_aggregation attribute_many precision pixel_perturbation".split()
     )
     for name in dga.__all__:
         assert callable(getattr(dga, name)), f"{name} is hidden by a module"
