@@ -1,4 +1,4 @@
-"""The command line: python -m dga explain | evaluate | train | render."""
+"""The command line: python -m dga explain | evaluate | benchmark | train | render."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from dga.evaluation import LABELS, TABLE, evaluate_folder, find_pictures, markdo
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval
 from dga.models import SHIPPED, find_class, load_model
+from dga.validation import check_count
 
 
 class _Parser(argparse.ArgumentParser):
@@ -113,6 +114,23 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.set_defaults(run=_evaluate)
+
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="how near DGA is to the least it can cost, on this machine",
+        description="Times DGA against a bare loop of forward and backward passes, against "
+        "Captum where it is installed, and with other settings; ratios within one run. Takes about "
+        "three minutes.",
+    )
+    benchmark.add_argument(
+        "--rounds", type=int, default=5, help="how often each pair is timed (default: %(default)s)"
+    )
+    benchmark.add_argument(
+        "--plot", type=Path, metavar="PNG", help="draw cost against N, batch and pixels as well"
+    )
+    benchmark.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
+    benchmark.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    benchmark.set_defaults(run=_benchmark)
 
     train = commands.add_parser(
         "train",
@@ -237,6 +255,31 @@ def _evaluate(options: argparse.Namespace) -> None:
         for name, orders in scores.items()
     }  # fmt: skip
     print(json.dumps({"output": str(options.output), "scores": report}))
+
+
+def _benchmark(options: argparse.Namespace) -> None:
+    check_count("rounds", options.rounds)
+    plot: Path | None = options.plot
+    if plot and not plot.absolute().parent.is_dir():
+        raise ValueError(f"--plot: the folder {str(plot.absolute().parent)!r} does not exist")
+    device = _device(options.device)
+
+    from dga import benchmark, plots
+
+    about = benchmark.machine(device)
+    rows = benchmark.measure(device, options.rounds, progress=True)
+    found = benchmark.sweeps(device, progress=True) if plot else {}
+    if plot:
+        write_atomically(plot, plots.png(benchmark.plot(found)))
+    if options.json:
+        print(json.dumps(benchmark.report(rows, about, found)))
+        return
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    print(benchmark.table(rows))
+    print(textwrap.fill(" ".join((benchmark.__doc__ or "").split("\n\n")[1].split()), 100))
+    if device.type == "cpu":
+        parts = benchmark.shares(*benchmark.squeezenet())
+        print("Of one DGA call: " + ", ".join(f"{k} {v:.1%}" for k, v in parts.items()))
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,0 +1,437 @@
+"""python -m dga benchmark: how near DGA is to the least it can cost, on this machine.
+
+The floor is a bare loop: N + 1 times one forward pass and one backward pass to the input, with
+frozen parameters and channels-last memory, and nothing else. Every ratio is taken within one run:
+both sides in turn, several times, after one round that does not count. A ratio can fall below 1
+where the loop frees memory to the system that DGA keeps in use.
+"""
+
+from __future__ import annotations
+
+import copy
+import cProfile
+import platform
+import pstats
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torchvision
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from dga.data import load_images, load_photo, real_folder
+from dga.distillation import distilled_gradient_aggregation
+from dga.engine import Progress, precision, ticks
+from dga.evaluation import perturbation_scores
+from dga.full_gradient import uniform_fullgrad
+from dga.masks import blend, largest_count
+from dga.models import load_model
+
+STEPS = 30
+_SHIPPED = ("vgg", "resnet", "inception", "smooth")
+_BLUE, _GREY = "#0072b2", "#666666"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured case.
+
+    Attributes:
+        case: network, size and batch.
+        measure: what is divided by what.
+        reach: the target, a largest or smallest ratio, as text.
+        ratios: of every round; empty if it could not be measured here.
+        seconds: of the numerator, median.
+        note: what else was measured, or why nothing was.
+    """
+
+    case: str
+    measure: str
+    reach: str
+    ratios: tuple[float, ...] = ()
+    seconds: float | None = None
+    note: str = ""
+
+    @property
+    def median(self) -> float | None:
+        return statistics.median(self.ratios) if self.ratios else None
+
+
+def bare_loop(model: nn.Module, inputs: Tensor, targets: Tensor, passes: int = STEPS + 1) -> None:
+    """The floor: forward and backward passes to the input, one after the other."""
+    for _ in range(passes):
+        leaf = inputs.detach().requires_grad_()
+        score = model(leaf).gather(1, targets[:, None]).sum()
+        torch.autograd.grad(score, leaf)
+
+
+def floor(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int = STEPS) -> Callable:
+    """The bare loop of DGA with N steps, on a frozen channels-last copy of the model."""
+    model = copy.deepcopy(model).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    return partial(bare_loop, model, inputs, targets, steps + 1)
+
+
+def explicit_loop(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int = STEPS) -> None:
+    """DGA with the bias terms of every layer taken by hooks instead of by subtraction."""
+    x, d = inputs, inputs[0].numel()
+    for n in range(steps + 1):
+        phi = uniform_fullgrad(model, x, targets, bias="explicit")
+        if n < steps:
+            mask = blend(phi, n / steps, largest_count(n / steps, d), 0.9, "both", "feature")
+            x = mask * inputs
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """Wall-clock time of one call, with everything it started on a GPU."""
+    _settle()
+    began = time.perf_counter()
+    run()
+    _settle()
+    return time.perf_counter() - began
+
+
+def _settle() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def compare(
+    run: Callable[[], Any], other: Callable[[], Any], rounds: int = 5
+) -> tuple[tuple[float, ...], float]:
+    """The ratios of time, run / other, of every round, and the median seconds of `run`."""
+    run(), other()
+    times = [(seconds(run), seconds(other)) for _ in range(rounds)]
+    return tuple(a / b for a, b in times), statistics.median(a for a, _ in times)
+
+
+def measure(device: torch.device, rounds: int = 5, progress: Progress = False) -> list[Row]:
+    """Every case of the table that this device can run.
+
+    Args:
+        device: cpu or cuda.
+        rounds: how often each pair is timed.
+        progress: show a progress bar.
+    """
+    cases = _gpu_cases(rounds) if device.type == "cuda" else _cpu_cases(rounds)
+    return [cases[k]() for k in ticks(range(len(cases)), progress, "Measuring")]
+
+
+def squeezenet() -> tuple[nn.Module, Tensor, Tensor]:
+    """Untrained, which takes the same time, and a batch of noise with predicted classes."""
+    net = torchvision.models.squeezenet1_1(weights=None).eval()
+    x = _noise(8, 224)
+    return net, x, net(x).argmax(1)
+
+
+def _cpu_cases(rounds: int) -> list[Callable[[], Row]]:
+    net, x, targets = squeezenet()
+    case = "SqueezeNet 1.1, 224 x 224, batch 8"
+    run = partial(distilled_gradient_aggregation, net, x, targets, steps=STEPS)
+
+    def bare() -> Row:
+        return Row(case, "DGA / bare loop", "<= 1.08",
+                   *compare(run, floor(net, x, targets), rounds))  # fmt: skip
+
+    def captum() -> Row:
+        measured, reach = "DGA / Captum IG", "<= 0.55"
+        try:
+            from captum.attr import IntegratedGradients
+        except ImportError:
+            return Row(case, measured, reach, note="Captum is not installed")
+        ig = partial(IntegratedGradients(net).attribute, x, target=targets, n_steps=STEPS + 1,
+                     internal_batch_size=8)  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Row(case, measured, reach, *compare(run, ig, rounds))
+
+    def explicit() -> Row:
+        other = partial(explicit_loop, net, x, targets)
+        return Row(case, "DGA / DGA with explicit bias terms", "<= 0.5",
+                   *compare(run, other, rounds))  # fmt: skip
+
+    def short() -> Row:
+        measured, reach = "DGA bfloat16 / float32 passes", "<= 0.75"
+        if not _has_bfloat16():
+            note = "this CPU has no bfloat16 instructions"
+            return Row(case, measured, reach, note=note)
+        ratios, time_taken = compare(_in(precision, "bfloat16", run), run, rounds)
+        return Row(case, measured, reach, ratios, time_taken, _real_scores("bfloat16", "cpu"))
+
+    def shipped(name: str) -> Row:
+        model: Any = load_model(name)
+        one = model.preprocess(load_images("test", 1).images)
+        target = model(one).argmax(1)
+        run = partial(distilled_gradient_aggregation, model, one, target, steps=STEPS)
+        return Row(f"{name}, 64 x 64, one picture", "DGA / bare loop", "<= 1.20, < 0.3 s",
+                   *compare(run, floor(model, one, target), rounds))  # fmt: skip
+
+    cases: list[Callable[[], Row]] = [bare, captum, *(partial(shipped, s) for s in _SHIPPED)]
+    return [*cases, short, explicit, _memory]
+
+
+def _gpu_cases(rounds: int) -> list[Callable[[], Row]]:
+    def bare(name: str, size: int, chosen: str) -> Row:
+        model, x, targets = _on_gpu(name, size, 64)
+        run = _in(precision, chosen, partial(distilled_gradient_aggregation, model, x, targets))
+        loop = floor(model, x, targets)
+        loop = _in(_bare_precision, chosen, loop)
+        return Row(f"{name}, {size} x {size}, batch 64, {chosen}", "DGA / bare loop", "<= 1.05",
+                   *compare(run, loop, rounds))  # fmt: skip
+
+    def single() -> Row:
+        model, x, targets = _on_gpu("resnet18", 224, 1)
+        run = partial(distilled_gradient_aggregation, model, x, targets)
+        return Row("resnet18, 224 x 224, one picture", "DGA / eager bare loop", "<= 0.35",
+                   *compare(run, floor(model, x, targets), rounds))  # fmt: skip
+
+    def short(chosen: str) -> Row:
+        model, x, targets = _on_gpu("resnet18", 224, 64)
+        run = partial(distilled_gradient_aggregation, model, x, targets)
+        full, fast = (_in(precision, name, run) for name in ("float32", chosen))
+        ratios, _ = compare(full, fast, rounds)
+        return Row("resnet18, 224 x 224, batch 64", f"throughput {chosen} / float32", ">= 2",
+                   ratios, note=_real_scores(chosen, "cuda"))  # fmt: skip
+
+    networks = (("resnet18", 224), ("vgg16", 224), ("inception_v3", 299))
+    cases: list[Callable[[], Row]] = [
+        partial(bare, name, size, chosen)
+        for name, size in networks
+        for chosen in ("float32", "bfloat16")
+    ]
+    return [*cases, single, partial(short, "tf32"), partial(short, "bfloat16"), _gpu_memory]
+
+
+def _noise(batch: int, size: int) -> Tensor:
+    return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def _on_gpu(name: str, size: int, batch: int) -> tuple[nn.Module, Tensor, Tensor]:
+    options = {"init_weights": False} if name == "inception_v3" else {}
+    model = torchvision.models.get_model(name, weights=None, **options).eval().cuda()
+    x = _noise(batch, size).cuda()
+    with torch.no_grad():
+        return model, x, model(x).argmax(1)
+
+
+def _in(context: Callable[[Any], Any], value: Any, run: Callable[[], Any]) -> Callable[[], Any]:
+    def inside() -> Any:
+        with context(value):
+            return run()
+
+    return inside
+
+
+@contextmanager
+def _bare_precision(name: str) -> Iterator[None]:
+    """What `dga.precision` does, for a bare loop on a GPU."""
+    places: Any = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = name == "tf32"
+        short = name == "bfloat16"
+        with torch.autocast("cuda", torch.bfloat16, enabled=short, cache_enabled=False):
+            yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
+
+
+def _has_bfloat16() -> bool:
+    try:
+        with open("/proc/cpuinfo") as file:
+            text = file.read()
+    except OSError:
+        return platform.machine() == "arm64"  # Apple's, since M2; slower at worst
+    return any(flag in text for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+
+
+def _real_scores(chosen: str, device: str) -> str:
+    """LeRF and MoRF of DGA on the optional folder of real photographs, in two precisions."""
+    folder = real_folder()
+    if folder is None:
+        return "no folder of real photographs for LeRF and MoRF"
+    net: Any = load_model("squeezenet1_1", folder / "squeezenet1_1_imagenet.pt").to(device)
+    photos = sorted((folder / "photos").iterdir())
+    x = torch.cat([net.preprocess(load_photo(photo)) for photo in photos]).to(device)
+    said = []
+    for name in ("float32", chosen):
+        with precision(name):
+            scores = perturbation_scores(net, x, ("dga",), batch=20)["dga"]
+        said.append("LeRF {lerf:.3f}, MoRF {morf:.3f}".format(
+            **{order: float(v.mean()) for order, v in scores.items()}))  # fmt: skip
+    return f"{len(x)} photographs: float32 {said[0]}; {chosen} {said[1]}"
+
+
+_PEAK = """
+import sys, torch, torchvision, dga
+net = torchvision.models.squeezenet1_1(weights=None).eval()
+x = torch.randn(8, 3, 224, 224)
+dga.distilled_gradient_aggregation(net, x, 0, steps={steps})
+print([line.split()[1] for line in open("/proc/self/status") if "VmHWM" in line][0])
+"""
+
+
+def _memory() -> Row:
+    case, measured, reach = "SqueezeNet 1.1, 224 x 224, batch 8", "peak N=120 / N=10", "<= 1.02"
+    peaks = []
+    for steps in (120, 10):
+        code = [sys.executable, "-c", _PEAK.format(steps=steps)]
+        done = subprocess.run(code, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return Row(case, measured, reach, note="the system does not tell the peak (Linux does)")
+        peaks.append(int(done.stdout))
+    note = "memory of the process, {} and {} MB".format(*(peak // 1024 for peak in peaks))
+    return Row(case, measured, reach, (peaks[0] / peaks[1],), note=note)
+
+
+def _gpu_memory() -> Row:
+    model, x, targets = _on_gpu("resnet18", 224, 16)
+    peaks = []
+    for steps in (120, 10):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        distilled_gradient_aggregation(model, x, targets, steps=steps)
+        peaks.append(torch.cuda.max_memory_allocated())
+    return Row("resnet18, 224 x 224, batch 16", "peak N=120 / N=10", "<= 1.02",
+               (peaks[0] / peaks[1],), note=f"{peaks[0] >> 20} MB")  # fmt: skip
+
+
+def shares(model: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, float]:
+    """Where the time of one DGA call goes on a CPU, as shares of it.
+
+    Returns:
+        "forward", "backward", "selection" (the order statistics), "rest" (masks, sums, Python).
+    """
+    run = partial(distilled_gradient_aggregation, model, inputs, targets)
+    run()
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    stats: Any = pstats.Stats(profile)
+    whole = stats.total_tt
+    named = {
+        "forward": ("engine.py", "_forward"),
+        "backward": ("~", "<method 'run_backward' of 'torch._C._EngineBase' objects>"),
+        "selection": ("selection.py", "order_statistic"),
+    }
+    found = {
+        part: sum(entry[3] for (path, _, function), entry in stats.stats.items()
+                  if path.endswith(file) and function == name) / whole
+        for part, (file, name) in named.items()
+    }  # fmt: skip
+    return {**found, "rest": 1 - sum(found.values())}
+
+
+def sweep(
+    network: nn.Module,
+    what: str,
+    values: Sequence[int],
+    *,
+    steps: int = 10,
+    size: int = 64,
+    rounds: int = 3,
+    progress: Progress = False,
+) -> list[dict[str, float]]:
+    """Cost against one thing that grows.
+
+    Args:
+        network: one that takes any size of picture.
+        what: "steps" (N), "batch", or "side" (of the picture, in pixels).
+        values: of that thing.
+        steps, size: the rest; the batch is 1.
+
+    Returns:
+        Per value {what, "dga", "floor"}: median seconds a picture.
+    """
+    device = next(network.parameters()).device
+    points = []
+    for k in ticks(range(len(values)), progress, f"Sweep over {what}"):
+        value = values[k]
+        x = _noise(value if what == "batch" else 1, value if what == "side" else size).to(device)
+        n = value if what == "steps" else steps
+        targets = torch.zeros(len(x), dtype=torch.long, device=device)
+        run = partial(distilled_gradient_aggregation, network, x, targets, steps=n)
+        ratios, taken = compare(run, floor(network, x, targets, n), rounds)
+        each = taken / len(x)
+        points.append({what: value, "dga": each, "floor": each / statistics.median(ratios)})
+    return points
+
+
+def sweeps(device: torch.device, progress: Progress = False) -> dict[str, list[dict[str, float]]]:
+    """The three sweeps of the plot, on SqueezeNet 1.1."""
+    net = torchvision.models.squeezenet1_1(weights=None).eval().to(device)
+    largest = 128 if device.type == "cuda" else 16
+    batches = [2**k for k in range(largest.bit_length())]
+    return {
+        "steps": sweep(net, "steps", (5, 10, 20, 40, 80), size=96, progress=progress),
+        "batch": sweep(net, "batch", batches, size=96, progress=progress),
+        "side": sweep(net, "side", (64, 96, 128, 192, 256), progress=progress),
+    }
+
+
+def plot(results: dict[str, list[dict[str, float]]]) -> Figure:
+    """Seconds a picture against N, batch and pixels, DGA above its floor."""
+    titles = {"steps": "steps N", "batch": "batch", "side": "pixels along a side"}
+    figure = Figure(figsize=(3.2 * len(results), 2.8), layout="constrained")
+    axes = figure.subplots(1, len(results), squeeze=False)[0]
+    for k, (what, points) in enumerate(results.items()):
+        at = [point[what] for point in points]
+        for name, colour in (("floor", _GREY), ("dga", _BLUE)):
+            axes[k].plot(at, [1e3 * point[name] for point in points], "o-", color=colour, ms=4)
+        if k == 0:
+            near = points[-2]  # room on both sides of the lines
+            for name, label, colour, offset, side in (
+                ("dga", "DGA", _BLUE, (-8, 4), "right"),
+                ("floor", "bare loop", _GREY, (8, -10), "left"),
+            ):
+                axes[k].annotate(label, (near[what], 1e3 * near[name]), xytext=offset, ha=side,
+                                 color=colour, textcoords="offset points")  # fmt: skip
+            axes[k].set_ylabel("milliseconds a picture")
+        if what == "batch":
+            axes[k].set_xscale("log", base=2)
+        axes[k].set_xlabel(titles[what])
+        axes[k].set_ylim(bottom=0)
+        axes[k].spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| case | measure | reach | median | spread | seconds | |", "|---" * 7 + "|"]
+    for row in rows:
+        median = "not measured" if row.median is None else f"{row.median:.2f}"
+        spread = f"{min(row.ratios):.2f} to {max(row.ratios):.2f}" if len(row.ratios) > 1 else ""
+        taken = "" if row.seconds is None else f"{row.seconds:.2f}"
+        cells = (row.case, row.measure, row.reach, median, spread, taken, row.note)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the figures were taken on."""
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def report(rows: Sequence[Row], about: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Everything, for JSON."""
+    return {
+        "machine": about,
+        "floor": " ".join((__doc__ or "").split("\n\n")[1].split()),
+        "rows": [{**asdict(row), "median": row.median} for row in rows],
+        "sweeps": found,
+    }
