@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ def selection() -> None:
         said = []
         for name, way in ways.items():
             assert torch.equal(way(rows), expected), name
-            times = sorted(benchmark.seconds(lambda way=way: way(rows)) for _ in range(20))
+            times = sorted(benchmark.seconds(partial(way, rows)) for _ in range(20))
             said.append(f"{name} {1e6 * times[10]:.0f}")
         print(f"batch {batch:2}: {', '.join(said)} microseconds")
 

@@ -12,9 +12,9 @@ import dga
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
-    "widgets", "__main__", "benchmark", "train", "evaluation", "plots", "methods", "metrics", "distillation",
-    "masks", "full_gradient", "paths", "gradients", "streaming", "engine", "recording",
-    "selection", "models", "data", "render", "processes", "validation",
+    "widgets", "__main__", "benchmark", "train", "evaluation", "plots", "methods", "metrics",
+    "distillation", "masks", "full_gradient", "paths", "gradients", "streaming", "engine",
+    "recording", "selection", "models", "data", "render", "processes", "validation",
 )  # fmt: skip
 
 
