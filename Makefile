@@ -1,6 +1,7 @@
 # make lab     install into .venv and open the lessons in JupyterLab (ARGS="--no-browser" is passed on)
 # make test    install what tests need as well, and run all of them
 # make lessons run all notebooks and keep their output, after changing something they show
+# make badges  REPO=owner/name REF=tag: Colab and Binder badges for README and notebooks
 
 # PIP_ARGS is passed to pip, for example to take CPU-only wheels of PyTorch.
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 NBVAL := PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_plugin --nbval --nbval-current-env \
 	--nbval-cell-timeout=300 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
-.PHONY: lab test lessons
+.PHONY: lab test lessons badges
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/lab.installed
@@ -25,6 +26,9 @@ test: $(VENV)/test.installed
 
 lessons: $(VENV)/test.installed
 	$(BIN)/python tests/lessons.py $(ARGS)
+
+badges: $(VENV)/lab.installed
+	$(BIN)/python tests/badges.py $(REPO) $(REF)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")'

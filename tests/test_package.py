@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "widgets", "__main__", "benchmark", "train", "evaluation", "plots", "methods", "metrics",
     "distillation", "masks", "full_gradient", "paths", "gradients", "streaming", "engine",
-    "recording", "selection", "models", "data", "render", "processes", "validation",
+    "recording", "selection", "models", "data", "render", "processes", "quota", "validation",
 )  # fmt: skip
 
 

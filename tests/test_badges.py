@@ -1,0 +1,168 @@
+"""The set-up cell, the badges, and the number of threads."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import badges
+import pytest
+import torch
+
+from dga import quota
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = list(badges.notebooks(ROOT))
+
+
+def setup_of(path):
+    cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+    return "".join(cells[0]["source"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_set_up_cell_is_the_same_everywhere(path):
+    assert setup_of(path) == badges.setup_cell()
+    assert badges.START not in path.read_text(), "committed without an address"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(
+        ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*", "_build")
+    )
+    shutil.copy(ROOT / "README.md", root)
+    return root
+
+
+def contents(root):
+    return {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_badges_lead_to_every_notebook_and_can_be_stamped_again(copy):
+    plain = contents(copy)
+    badges.stamp(copy, "jane/dga", "v1.0")
+    stamped = contents(copy)
+    links = []
+    for path in [copy / "README.md", *badges.notebooks(copy)]:
+        text = path.read_text()
+        if path.suffix == ".ipynb":
+            text = "".join(json.loads(text)["cells"][0]["source"])
+            assert 'REPO, REF = "https://github.com/jane/dga", "v1.0"' in setup_of(path)
+            name = path.relative_to(copy).as_posix()
+        else:
+            name = "notebooks/00_start_here.ipynb"
+        colab = re.findall(r"\(https://colab\.research\.google\.com/github/([^)]+)\)", text)
+        binder = re.findall(r"\(https://mybinder\.org/v2/gh/([^)?]+)\?labpath=([^)]+)\)", text)
+        assert colab == [f"jane/dga/blob/v1.0/{name}"]
+        assert [(repo, unquote(target)) for repo, target in binder] == [("jane/dga/v1.0", name)]
+        assert "/" not in binder[0][1] and (copy / name).is_file()
+        links += colab
+    assert len(links) == len(NOTEBOOKS) + 1
+    badges.stamp(copy, "jane/dga", "v1.0")
+    assert contents(copy) == stamped
+    badges.stamp(copy, "joe/other", "main")
+    assert not any(b"jane/dga" in content for content in contents(copy).values())
+    badges.stamp(copy)
+    assert contents(copy) == plain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dga"], "owner/name is needed"),
+        (["https://github.com/jane/dga", "v1"], "owner/name is needed"),
+        (["jane/dga"], "belong together"),
+        (["jane/dga", "a b"], "tag or branch is needed"),
+    ],
+)
+def test_bad_addresses(arguments, message):
+    done = subprocess.run(
+        [sys.executable, "tests/badges.py", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and message in done.stderr
+
+
+def run_set_up(cell, folder):
+    """The cell in a Python that does not have the package, as on Colab."""
+    code = f"""
+import sys
+before = list(sys.path)
+class Hide:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "dga" and sys.path == before:
+            raise ModuleNotFoundError("No module named 'dga'")
+sys.meta_path.insert(0, Hide)
+exec({cell.replace("%matplotlib inline", "")!r})
+print(dga.__file__)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_set_up_finds_the_package_in_a_folder_above():
+    for folder in (ROOT / "notebooks", ROOT / "tests"):
+        done = run_set_up(badges.setup_cell(), folder)
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.strip()) == ROOT / "dga" / "__init__.py"
+
+
+def test_set_up_says_what_to_do_without_an_address(tmp_path):
+    done = run_set_up(badges.setup_cell(), tmp_path)
+    assert done.returncode == 1
+    assert "!git clone ADDRESS-OF-THE-REPOSITORY dga-lessons" in done.stderr
+
+
+def test_set_up_clones_once(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "dga", source / "dga")
+    for command in (
+        ["init", "-q", "-b", "v1"], ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "all"],
+    ):  # fmt: skip
+        subprocess.run(["git", *command], cwd=source, check=True)
+    cell = badges.SETUP.format(repo=source.as_uri(), ref="v1")
+    work = tmp_path / "content"
+    work.mkdir()
+    for _ in range(2):  # the kernel is started again
+        done = run_set_up(cell, work)
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.strip()) == work / "dga-lessons" / "dga" / "__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_cpu_quota(files, cores, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert quota.cpu_quota(tmp_path) == cores
+
+
+def test_threads_are_lowered_and_never_raised(monkeypatch):
+    before, chosen = torch.get_num_threads(), []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    for cores in (0.5, 1.5, 2.0, 4.0, 64.0, None):
+        monkeypatch.setattr(quota, "cpu_quota", lambda cores=cores: cores)
+        quota.keep_to_cpu_quota()
+    assert chosen == [1, 1, 2]
+    monkeypatch.undo()
+    assert torch.get_num_threads() == before
