@@ -31,8 +31,7 @@ except ModuleNotFoundError:  # not installed: take the package from a folder abo
         raise ModuleNotFoundError("The package is not here. Run this, and then this cell again:\\n"
                                   "!git clone ADDRESS-OF-THE-REPOSITORY dga-lessons") from None
     if not found:  # on Colab; its own numpy, torch and ipywidgets are used as they are
-        clone = ["git", "clone", "-q", "--depth=1", "-b", REF, REPO, str(places[0])]
-        subprocess.run(clone, check=True)
+        subprocess.run(["git", "clone", "-q", "--depth=1", "-b", REF, REPO, places[0]], check=True)
     sys.path.insert(0, str((found or places)[0]))
 from dga import quota; quota.keep_to_cpu_quota()"""
 START, END = "<!-- badges -->", "<!-- /badges -->"
