@@ -33,7 +33,7 @@ except ModuleNotFoundError:  # not installed: take the package from a folder abo
     if not found:  # on Colab; its own numpy, torch and ipywidgets are used as they are
         subprocess.run(["git", "clone", "-q", "--depth=1", "-b", REF, REPO, places[0]], check=True)
     sys.path.insert(0, str((found or places)[0]))
-from dga import quota; quota.keep_to_cpu_quota()"""
+import dga.quota; dga.quota.keep_to_cpu_quota()"""
 START, END = "<!-- badges -->", "<!-- /badges -->"
 _BADGES = re.compile(rf"\n*{START}.*?{END}", re.DOTALL)
 
