@@ -1,6 +1,7 @@
 # make lab     install into .venv and open the lessons in JupyterLab (ARGS="--no-browser" is passed on)
 # make test    install what tests need as well, and run all of them
 # make lessons run all notebooks and keep their output, after changing something they show
+# make site    the lessons as a website, in build/site/_build/html
 # make badges  REPO=owner/name REF=tag: Colab and Binder badges for README and notebooks
 
 # PIP_ARGS is passed to pip, for example to take CPU-only wheels of PyTorch.
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 NBVAL := PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_plugin --nbval --nbval-current-env \
 	--nbval-cell-timeout=300 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
-.PHONY: lab test lessons badges
+.PHONY: lab test lessons site badges
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/lab.installed
@@ -26,6 +27,9 @@ test: $(VENV)/test.installed
 
 lessons: $(VENV)/test.installed
 	$(BIN)/python tests/lessons.py $(ARGS)
+
+site: $(VENV)/test.installed
+	$(BIN)/jupyter-book build notebooks --path-output build/site
 
 badges: $(VENV)/lab.installed
 	$(BIN)/python tests/badges.py $(REPO) $(REF)

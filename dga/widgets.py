@@ -299,6 +299,22 @@ def _attribution(short: str, shown: Shown, bar: Callable) -> Tensor:
     return method.function(shown.model, shown.x, shown.target, **progress)
 
 
+def _attributions(methods: Sequence[str], shown: Shown, bar: Callable) -> dict[str, Tensor]:
+    """By short name, without those methods that do not fit the network."""
+    known = {}
+    for k in bar(range(len(methods))):
+        try:
+            known[methods[k]] = _attribution(methods[k], shown, lambda steps, **_: steps)
+        except ValueError:  # said by _left_out
+            continue
+    return known
+
+
+def _left_out(methods: Sequence[str], known: Mapping[str, Tensor]) -> str:
+    missing = [METHODS[key].label for key in methods if key not in known]
+    return f" Not possible on this network: {', '.join(missing)}." if missing else ""
+
+
 def _heatmap(attribution: Tensor) -> Pixels:
     """Of (1, C, H, W): blue-white-red if it has negative values."""
     return plots.heatmap(attribution[0], signed=bool((attribution < 0).any()))
@@ -388,20 +404,22 @@ def noise(
         random = torch.randn(shown.x.shape, generator=torch.Generator().manual_seed(0))
         x = shown.x + level * random.to(shown.x)
         near = Shown(shown.model, x, shown.photo, shown.target)
-        return {"x": x, **{key: _attribution(key, near, bar) for key in methods}}
+        return {"x": x, **_attributions(methods, near, bar)}
 
     def draw(shown: Shown, known: dict, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
         level = values["Noise"]
         if level not in known:
             known[level] = maps(shown, level, bar)
         now, before = known[level], known[0.0]
+        fit = [key for key in methods if key in now]
         row = {"picture": shown.look(now["x"])}
-        row |= {METHODS[key].label: _heatmap(now[key]) for key in methods}
+        row |= {METHODS[key].label: _heatmap(now[key]) for key in fit}
         moved = [
             f"{METHODS[key].label} {_percent((now[key] - before[key]).norm() / before[key].norm())}"
-            for key in methods
+            for key in fit
         ]
-        return [row], f"Noise {level:g}. How far each map moved: {', '.join(moved)}."
+        said = f"Noise {level:g}. How far each map moved: {', '.join(moved)}."
+        return [row], said + _left_out(methods, now)
 
     return Explorer("noise", networks, pictures, network, picture, compute, draw, fast=[strength])
 
@@ -634,13 +652,7 @@ def comparison(
     top = IntSlider(value=10, min=1, max=100, description="Top %")
 
     def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> dict[str, Tensor]:
-        known = {}
-        for k in bar(range(len(methods))):
-            try:
-                known[methods[k]] = _attribution(methods[k], shown, lambda steps, **_: steps)
-            except ValueError:  # does not fit this network: left out, and said so
-                continue
-        return known
+        return _attributions(methods, shown, bar)
 
     def draw(
         shown: Shown, known: dict[str, Tensor], values: dict[str, Any], bar: Callable
@@ -657,11 +669,9 @@ def comparison(
             first[label] = _heatmap(attribution)
             second[label] = np.where(kept[k].cpu().numpy()[..., None], shown.photo, 0.5)
             says.append(f"{label} {probability[k]:.2f}")
-        missing = [METHODS[key].label for key in methods if key not in known]
-        note = f" Not possible on this network: {', '.join(missing)}." if missing else ""
         return [first, second], (
             f"Probability of {shown.label} with only the top {values['Top %']} % of the pixels by "
-            f"each method: {', '.join(says)}.{note}"
+            f"each method: {', '.join(says)}.{_left_out(methods, known)}"
         )
 
     return Explorer(

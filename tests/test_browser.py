@@ -116,10 +116,11 @@ def press(page, explorer, control):
         last = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
         page.keyboard.press("ArrowLeft" if last else "ArrowRight")
     else:  # JupyterLab takes the arrow keys from a closed list; Space opens it
-        # Two further: the first class offered is the predicted one once more.
-        last = control.evaluate("e => e.selectedIndex > e.options.length - 3")
-        arrow = "ArrowUp" if last else "ArrowDown"
-        for key in ("Space", arrow, arrow, "Enter"):
+        at, texts = control.evaluate("e => [e.selectedIndex, [...e.options].map(o => o.text)]")
+        # The first class offered is the predicted one once more.
+        presses = 2 if texts[0] == "predicted" else 1
+        arrow = "ArrowDown" if at + presses < len(texts) else "ArrowUp"
+        for key in ("Space", *[arrow] * presses, "Enter"):
             page.keyboard.press(key)
             page.wait_for_timeout(100)
     page.wait_for_function("window.dgaMoved !== null", timeout=30_000)

@@ -180,3 +180,13 @@ def test_models_are_left_as_they_were():
     explorer.controls["Steps N"].value = 3
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+def test_noise_leaves_out_what_does_not_fit_the_network():
+    explorer = widgets.noise(("g", "fg"), network="smooth")
+    assert "Gradient 0.0 %" in explorer.text and "Not possible on this network: FullGrad" in (
+        explorer.text
+    )
+    before = explorer.image.value
+    explorer.controls["Noise"].value = 0.1
+    assert explorer.image.value != before

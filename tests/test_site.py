@@ -1,0 +1,144 @@
+"""The lessons as a website: built, its links followed, two pages in Chromium without a network."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("jupyter-book"), "build", "notebooks",
+         "--path-output", folder, "--warningiserror", "--keep-going"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    return folder / "_build" / "html"
+
+
+class Page(HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.loaded, self.ids, self.pictures = [], [], set(), []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if "id" in found:
+            self.ids.add(found["id"])
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if tag in ("script", "img") and found.get("src"):
+            self.loaded.append(found["src"])
+        if tag == "link" and found.get("rel") != "canonical":
+            self.loaded.append(found["href"])
+        if tag == "img":
+            self.pictures.append(found)
+
+
+def test_every_lesson_is_there_with_navigation_and_every_internal_link_leads_somewhere(site):
+    pages = {path: Page(path) for path in site.glob("*.html")}
+    assert set(LESSONS) <= {path.stem for path in pages}
+    followed = 0
+    for path, page in pages.items():
+        if path.stem in LESSONS:
+            targets = {urldefrag(link)[0] for link in page.links}
+            others = {f"{lesson}.html" for lesson in LESSONS if lesson != path.stem}
+            assert others <= targets, "a lesson is missing in the navigation"
+            for picture in page.pictures:
+                assert picture.get("alt"), f"{path.name}: {picture['src']} without alt text"
+        for link in page.links + page.loaded:
+            address, anchor = urldefrag(link)
+            if address.startswith(("http", "mailto:", "data:", "javascript:")):
+                assert link in page.links, f"{path.name} loads {link}"
+                continue
+            target = path.parent / unquote(address.partition("?")[0]) if address else path
+            assert target.exists(), f"{path.name}: {link}"
+            if anchor and target in pages:
+                assert unquote(anchor) in pages[target].ids, f"{path.name}: {link}"
+            followed += 1
+    assert followed > 500
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("no Chromium: install the package chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+
+
+@pytest.mark.parametrize("lesson", ["03_fullgrad", "04_contributor_masks"])
+def test_page_in_chromium(browser, address, lesson):
+    page = browser.new_page()
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.on("requestfailed", lambda request: problems.append(request.url))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((address, "data:")) else problems.append(r.url),
+    )
+    page.goto(f"{address}/{lesson}.html")
+    page.wait_for_function("document.querySelectorAll('mjx-container').length > 20")
+    page.wait_for_load_state("networkidle")
+    assert page.locator("mjx-merror").count() == 0, "an equation that MathJax cannot read"
+    assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth)")
+    assert not problems
+    page.close()
+
+
+def test_search_finds_a_lesson(browser, address):
+    page = browser.new_page()
+    page.goto(f"{address}/search.html?q=saturation")
+    page.wait_for_selector("#search-results li a")
+    assert page.locator("#search-results li a").count() >= 1
+    page.close()
+
+
+def test_on_paper_nothing_is_cut_and_answers_are_open(browser, address):
+    page = browser.new_page(viewport={"width": 700, "height": 1000})
+    page.emulate_media(media="print")
+    page.goto(f"{address}/04_contributor_masks.html")
+    page.wait_for_load_state("networkidle")
+    cut = page.evaluate(
+        "[...document.querySelectorAll('pre, img')].filter(e => e.scrollWidth > e.clientWidth + 1"
+        " || e.getBoundingClientRect().right > innerWidth + 1).length"
+    )
+    assert cut == 0
+    hidden = page.evaluate(
+        "[...document.querySelectorAll('details')].filter(d => d.getBoundingClientRect().height"
+        " <= d.querySelector('summary').getBoundingClientRect().height + 4).length"
+    )
+    assert page.locator("details").count() and hidden == 0
+    assert len(page.pdf(format="A4")) > 100_000
+    page.close()
