@@ -12,7 +12,7 @@ import dga
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
-    "widgets", "__main__", "benchmark", "train", "evaluation", "plots", "methods", "metrics",
+    "widgets", "check", "__main__", "benchmark", "train", "evaluation", "plots", "methods", "metrics",
     "distillation", "masks", "full_gradient", "paths", "gradients", "streaming", "engine",
     "recording", "selection", "models", "data", "render", "processes", "quota", "validation",
 )  # fmt: skip
