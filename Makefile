@@ -2,6 +2,8 @@
 # make test    install what tests need as well, and run all of them
 # make lessons run all notebooks and keep their output, after changing something they show
 # make site    the lessons as a website, in build/site/_build/html
+# make release the student copies of the assignments, from their solved sources
+# make grade   SUBMISSIONS=folder: grades STUDENT/NAME/NAME.ipynb with nbgrader
 # make badges  REPO=owner/name REF=tag: Colab and Binder badges for README and notebooks
 
 # PIP_ARGS is passed to pip, for example to take CPU-only wheels of PyTorch.
@@ -12,7 +14,7 @@ BIN := $(VENV)/bin
 NBVAL := PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_plugin --nbval --nbval-current-env \
 	--nbval-cell-timeout=300 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
-.PHONY: lab test lessons site badges
+.PHONY: lab test lessons site release grade badges
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/lab.installed
@@ -23,13 +25,19 @@ test: $(VENV)/test.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests $(ARGS)
-	$(NBVAL) notebooks
+	$(NBVAL) notebooks --ignore=notebooks/assignments/student
 
 lessons: $(VENV)/test.installed
 	$(BIN)/python tests/lessons.py $(ARGS)
 
 site: $(VENV)/test.installed
 	$(BIN)/jupyter-book build notebooks --path-output build/site
+
+release: $(VENV)/test.installed
+	$(BIN)/python notebooks/assignments/classroom.py release
+
+grade: $(VENV)/test.installed
+	$(BIN)/python notebooks/assignments/classroom.py grade $(SUBMISSIONS)
 
 badges: $(VENV)/lab.installed
 	$(BIN)/python tests/badges.py $(REPO) $(REF)

@@ -12,9 +12,10 @@ import dga
 
 ROOT = Path(__file__).parent.parent
 ORDER = (
-    "widgets", "check", "__main__", "benchmark", "train", "evaluation", "plots", "methods", "metrics",
-    "distillation", "masks", "full_gradient", "paths", "gradients", "streaming", "engine",
-    "recording", "selection", "models", "data", "render", "processes", "quota", "validation",
+    "widgets", "check", "__main__", "benchmark", "train", "evaluation", "plots", "methods",
+    "metrics", "distillation", "masks", "full_gradient", "paths", "gradients", "streaming",
+    "engine", "recording", "selection", "models", "data", "render", "processes", "quota",
+    "validation",
 )  # fmt: skip
 
 
