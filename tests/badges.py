@@ -22,17 +22,17 @@ SETUP = """\
 %matplotlib inline
 REPO, REF = "{repo}", "{ref}"  # filled in by `make badges`
 try:
-    import dga
-except ModuleNotFoundError:  # not installed: take the package from a folder above, or clone it
-    import pathlib, subprocess, sys
-    places = [pathlib.Path("dga-lessons").resolve(), *pathlib.Path.cwd().parents]
-    found = [p for p in places if (p / "dga" / "__init__.py").exists()]
+    import dga.quota
+except ModuleNotFoundError:  # not installed: look in the folders above and below, or clone it
+    import os, pathlib, subprocess, sys
+    here = pathlib.Path.cwd()
+    found = [p for p in [*here.parents, *here.iterdir()] if os.path.exists(p / "dga/__init__.py")]
     if not found and not REPO:
-        raise ModuleNotFoundError("The package is not here. Run this, and then this cell again:\\n"
-                                  "!git clone ADDRESS-OF-THE-REPOSITORY dga-lessons") from None
+        raise ImportError("First fetch dga: !git clone ADDRESS-OF-ITS-REPOSITORY") from None
     if not found:  # on Colab; its own numpy, torch and ipywidgets are used as they are
-        subprocess.run(["git", "clone", "-q", "--depth=1", "-b", REF, REPO, places[0]], check=True)
-    sys.path.insert(0, str((found or places)[0]))
+        clone = "git clone -q --depth=1 -c advice.detachedHead=false -b".split()
+        subprocess.run([*clone, REF, REPO, "dga-lessons"], check=True)
+    sys.path.insert(0, str((found or [here / "dga-lessons"])[0])); sys.modules.pop("dga", None)
 import dga.quota; dga.quota.keep_to_cpu_quota()"""
 START, END = "<!-- badges -->", "<!-- /badges -->"
 _BADGES = re.compile(rf"\n*{START}.*?{END}", re.DOTALL)
@@ -52,7 +52,9 @@ def setup_cell(repo: str = "", ref: str = "") -> str:
 def badges(repo: str, ref: str, path: str) -> str:
     """Links that open a notebook of the repository on Colab and on Binder."""
     colab = f"https://colab.research.google.com/github/{repo}/blob/{ref}/{quote(path)}"
-    binder = f"https://mybinder.org/v2/gh/{repo}/{ref}?labpath={quote(path, safe='')}"
+    binder = (
+        f"https://mybinder.org/v2/gh/{repo}/{quote(ref, safe='')}?labpath={quote(path, safe='')}"
+    )
     return (
         f"{START}[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
         f"({colab}) [![Open on Binder](https://mybinder.org/badge_logo.svg)]({binder}){END}"
@@ -98,7 +100,7 @@ def main() -> None:
         parser.error(f"REPO is {options.repo!r}; owner/name is needed, for example jane/dga")
     if bool(options.repo) != bool(options.ref):
         parser.error("REPO and REF belong together: make badges REPO=owner/name REF=tag")
-    if options.ref and not re.fullmatch(r"[\w./-]+", options.ref):
+    if options.ref and not re.fullmatch(r"[\w.][\w./-]*", options.ref):
         parser.error(f"REF is {options.ref!r}; a tag or branch is needed")
     stamp(ROOT, options.repo, options.ref)
 

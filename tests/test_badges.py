@@ -25,10 +25,12 @@ def setup_of(path):
     return "".join(cells[0]["source"])
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: f"{p.parent.parent.name}-{p.stem}")
 def test_set_up_cell_is_the_same_everywhere(path):
-    assert setup_of(path) == badges.setup_cell()
-    assert badges.START not in path.read_text(), "committed without an address"
+    address = re.findall(r'^REPO, REF = "(.*)", "(.*)"', setup_of(NOTEBOOKS[0]), re.M)[0]
+    assert setup_of(path) == badges.SETUP.format(repo=address[0], ref=address[1])
+    # All have badges (a release) or none.
+    assert (badges.START in path.read_text()) == bool(address[0]), "run tests/badges.py"
 
 
 @pytest.fixture
@@ -67,8 +69,11 @@ def test_badges_lead_to_every_notebook_and_can_be_stamped_again(copy):
     assert len(links) == len(NOTEBOOKS) + 1
     badges.stamp(copy, "jane/dga", "v1.0")
     assert contents(copy) == stamped
-    badges.stamp(copy, "joe/other", "main")
+    badges.stamp(copy, "joe/other", "autumn/2")
     assert not any(b"jane/dga" in content for content in contents(copy).values())
+    readme = (copy / "README.md").read_text()
+    assert "joe/other/blob/autumn/2/notebooks" in readme
+    assert "joe/other/autumn%2F2?labpath" in readme, "Binder takes a slash for the end of the name"
     badges.stamp(copy)
     assert contents(copy) == plain
 
@@ -80,6 +85,7 @@ def test_badges_lead_to_every_notebook_and_can_be_stamped_again(copy):
         (["https://github.com/jane/dga", "v1"], "owner/name is needed"),
         (["jane/dga"], "belong together"),
         (["jane/dga", "a b"], "tag or branch is needed"),
+        (["jane/dga", "--", "-v1"], "tag or branch is needed"),
     ],
 )
 def test_bad_addresses(arguments, message):
@@ -94,13 +100,8 @@ def run_set_up(cell, folder):
     """The cell in a Python that does not have the package, as on Colab."""
     code = f"""
 import sys
-before = list(sys.path)
-class Hide:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "dga" and sys.path == before:
-            raise ModuleNotFoundError("No module named 'dga'")
-sys.meta_path.insert(0, Hide)
+from pathlib import Path
+sys.path[:] = [p for p in sys.path if not (Path(p) / "dga/__init__.py").exists()]
 exec({cell.replace("%matplotlib inline", "")!r})
 print(dga.__file__)
 """
@@ -119,15 +120,25 @@ def test_set_up_finds_the_package_in_a_folder_above():
 def test_set_up_says_what_to_do_without_an_address(tmp_path):
     done = run_set_up(badges.setup_cell(), tmp_path)
     assert done.returncode == 1
-    assert "!git clone ADDRESS-OF-THE-REPOSITORY dga-lessons" in done.stderr
+    assert "ImportError: First fetch dga: !git clone ADDRESS-OF-ITS-REPOSITORY" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["dga", "another-name"])
+def test_set_up_finds_a_clone_beside_the_notebook(name, tmp_path):
+    # A folder named dga without __init__.py is a package too for Python, an empty one.
+    shutil.copytree(ROOT / "dga", tmp_path / name / "dga")
+    done = run_set_up(badges.setup_cell(), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == tmp_path / name / "dga" / "__init__.py"
 
 
 def test_set_up_clones_once(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT / "dga", source / "dga")
     for command in (
-        ["init", "-q", "-b", "v1"], ["add", "."],
+        ["init", "-q"], ["add", "."],
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "all"],
+        ["tag", "v1"],
     ):  # fmt: skip
         subprocess.run(["git", *command], cwd=source, check=True)
     cell = badges.SETUP.format(repo=source.as_uri(), ref="v1")
@@ -136,6 +147,7 @@ def test_set_up_clones_once(tmp_path):
     for _ in range(2):  # the kernel is started again
         done = run_set_up(cell, work)
         assert done.returncode == 0, done.stderr
+        assert not done.stderr, "git explains what a detached HEAD is"
         assert Path(done.stdout.strip()) == work / "dga-lessons" / "dga" / "__init__.py"
 
 
