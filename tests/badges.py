@@ -34,8 +34,8 @@ except ModuleNotFoundError:  # not installed: look in the folders above and belo
         subprocess.run([*clone, REF, REPO, "dga-lessons"], check=True)
     sys.path.insert(0, str((found or [here / "dga-lessons"])[0])); sys.modules.pop("dga", None)
 import dga.quota; dga.quota.keep_to_cpu_quota()"""
-START, END = "<!-- badges -->", "<!-- /badges -->"
-_BADGES = re.compile(rf"\n*{START}.*?{END}", re.DOTALL)
+START = "[![Open in Colab]("  # the line is known by its beginning; a comment there would hide it
+_BADGES = re.compile(rf"\n*{re.escape(START)}.*")
 
 
 def notebooks(root: Path) -> Iterator[Path]:
@@ -56,8 +56,8 @@ def badges(repo: str, ref: str, path: str) -> str:
         f"https://mybinder.org/v2/gh/{repo}/{quote(ref, safe='')}?labpath={quote(path, safe='')}"
     )
     return (
-        f"{START}[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"({colab}) [![Open on Binder](https://mybinder.org/badge_logo.svg)]({binder}){END}"
+        f"{START}https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
+        f"[![Open on Binder](https://mybinder.org/badge_logo.svg)]({binder})"
     )
 
 

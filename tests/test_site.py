@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+import badges
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -20,11 +22,17 @@ LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """Built from a copy with badges, as for a release."""
     folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    shutil.copy(ROOT / "README.md", folder)
+    for name in ("data", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    badges.stamp(folder, "jane/dga", "v1.0")
     done = subprocess.run(
         [Path(sys.executable).with_name("jupyter-book"), "build", "notebooks",
          "--path-output", folder, "--warningiserror", "--keep-going"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return folder / "_build" / "html"
@@ -51,7 +59,7 @@ class Page(HTMLParser):
 
 
 def test_every_lesson_is_there_with_navigation_and_every_internal_link_leads_somewhere(site):
-    pages = {path: Page(path) for path in site.glob("*.html")}
+    pages = {path: Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
     assert set(LESSONS) <= {path.stem for path in pages}
     followed = 0
     for path, page in pages.items():
@@ -59,6 +67,10 @@ def test_every_lesson_is_there_with_navigation_and_every_internal_link_leads_som
             targets = {urldefrag(link)[0] for link in page.links}
             others = {f"{lesson}.html" for lesson in LESSONS if lesson != path.stem}
             assert others <= targets, "a lesson is missing in the navigation"
+            opens = (
+                f"https://colab.research.google.com/github/jane/dga/blob/v1.0/notebooks/{path.stem}"
+            )
+            assert f"{opens}.ipynb" in page.links
             for picture in page.pictures:
                 assert picture.get("alt"), f"{path.name}: {picture['src']} without alt text"
         for link in page.links + page.loaded:
@@ -88,13 +100,14 @@ def address(site):
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not chromium:
-        pytest.skip("no Chromium: install the package chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.mark.parametrize("lesson", ["03_fullgrad", "04_contributor_masks"])
@@ -136,9 +149,9 @@ def test_on_paper_nothing_is_cut_and_answers_are_open(browser, address):
     )
     assert cut == 0
     hidden = page.evaluate(
-        "[...document.querySelectorAll('details')].filter(d => d.getBoundingClientRect().height"
-        " <= d.querySelector('summary').getBoundingClientRect().height + 4).length"
+        "[...document.querySelectorAll('article details')].filter("
+        "d => d.clientHeight <= d.querySelector('summary').offsetHeight + 4).length"
     )
-    assert page.locator("details").count() and hidden == 0
+    assert page.locator("article details").count() and hidden == 0
     assert len(page.pdf(format="A4")) > 100_000
     page.close()
