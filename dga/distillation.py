@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dga.engine import Engine, Progress, ticks
@@ -117,7 +118,8 @@ def distill(
     ) -> tuple[Tensor, ...]:
         score, phi = attribute(x)
         mask = blend(phi, time, count, epc_quantile, masks, unit)  # (3)
-        return score, phi, (mask * engine.inputs).to(inputs.dtype)  # (4), always the original
+        masked = mask.mul_(engine.inputs) if mask.shape == phi.shape else mask * engine.inputs
+        return score, phi, masked.to(inputs.dtype)  # (4), always the original
 
     def sequence() -> Iterator[DistillationStep]:
         step = engine.repeated(attribute_and_mask)
@@ -180,9 +182,8 @@ def distilled_gradient_aggregation(
         unit=unit,
         progress=progress,
     ):
-        part = step.attribution.clamp(min=0)  # (2)
-        if negative_scale:
-            part += negative_scale * step.attribution.clamp(max=0)
+        # (2); in place, since what the sequence hands out is ours to change
+        part = F.leaky_relu_(step.attribution, negative_scale)
         total = part if total is None else total.add_(part)
     assert total is not None
     return total.to(inputs.dtype).contiguous()
