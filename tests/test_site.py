@@ -138,6 +138,29 @@ def test_search_finds_a_lesson(browser, address):
     page.close()
 
 
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_equations_fit_on_the_screen_and_on_paper(browser, address, lesson):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}/{lesson}.html")
+    page.wait_for_function(
+        "document.querySelector('mjx-container') && "
+        "[...document.querySelectorAll('article mjx-container[display]')].every("
+        "e => e.style.fontSize.startsWith('clamp'))"
+    )
+    for media, width in (("screen", 1280), ("print", 680)):  # 18 cm
+        page.emulate_media(media=media)
+        page.set_viewport_size({"width": width, "height": 900})
+        cut = page.evaluate("""[...document.querySelectorAll('article div.math')].filter(e => {
+            const edge = e.getBoundingClientRect();
+            return [...e.querySelectorAll('mjx-c')].some(c => {
+                const box = c.getBoundingClientRect();
+                return box.left < edge.left - 1 || box.right > edge.right + 1;
+            });
+        }).map(e => e.textContent)""")
+        assert not cut, media
+    page.close()
+
+
 def test_on_paper_nothing_is_cut_and_answers_are_open(browser, address):
     page = browser.new_page(viewport={"width": 700, "height": 1000})
     page.emulate_media(media="print")
