@@ -111,7 +111,7 @@ def _same_kind(got: Any, wanted: Any, call: str) -> None:
         raise Wrong(f"{call} must return a tensor, this is {type(got).__name__}")
     if got.shape != wanted.shape:
         raise Wrong(f"{call} must return shape {tuple(wanted.shape)}, this has {tuple(got.shape)}")
-    if (got.dtype == torch.bool) != (wanted.dtype == torch.bool):
+    if got.dtype != wanted.dtype:
         raise Wrong(f"{call} must return {wanted.dtype}, this is {got.dtype}")
 
 
@@ -359,6 +359,8 @@ uniform_fullgrad = Task(
         "one bias sum for the whole batch; every picture has its own": _uniform(
             lambda rest, x: (rest.sum() / x[0].numel()).expand(len(x))
         ),
+        _SOFTMAX: lambda m, x, t: _local(m, x, t, _probability),
+        _CLASS: lambda m, x, t: _local(m, x, _predicted(m, x)),
     },
 )
 
@@ -561,6 +563,7 @@ def _sequence(
 
 _ORIGINAL = "the mask is applied to the distilled input; it always masks the ORIGINAL picture"
 _SHIFT = "off by one in n: step n has the share and the weight n / N, so the first is 0"
+_EPC_SIGN = "EPC ranks signed values: an absolute value was added"
 _FOLLOWS = "the target follows the prediction on the masked picture; it is settled once, on x"
 
 distilled_inputs = Task(
@@ -572,7 +575,7 @@ distilled_inputs = Task(
         _SHIFT: _sequence(shift=1),
         _FOLLOWS: _sequence(follows_prediction=True),
         _SOFTMAX: _sequence(of=_probability),
-        "EPC ranks signed values: an absolute value was added": _sequence(absolute=True),
+        _EPC_SIGN: _sequence(absolute=True),
     },
 )
 
@@ -587,13 +590,14 @@ def _aggregate(
         phi.clamp(min=0) + beta * phi.clamp(max=0)
     ),
     mean: bool = False,
+    of: Callable = _score,
     **options: Any,
 ) -> Callable[..., Tensor]:
     def attribution(
         model: nn.Module, x: Tensor, target: Tensor, N: int, q: float, beta: float
     ) -> Tensor:
-        looks = _sequence(**options)(model, x, target, N, q)[first : N + 1 - last]
-        parts = [part(_local(model, look, target), beta) for look in looks]
+        looks = _sequence(of=of, **options)(model, x, target, N, q)[first : N + 1 - last]
+        parts = [part(_local(model, look, target, of), beta) for look in looks]
         total = torch.stack(parts).sum(0)
         return total / len(parts) if mean else total
 
@@ -618,6 +622,8 @@ distilled_gradient_aggregation = Task(
         ),
         _ORIGINAL: _aggregate(keeps_masking=True),
         _SHIFT: _aggregate(shift=1),
+        _SOFTMAX: _aggregate(of=_probability),
+        _EPC_SIGN: _aggregate(absolute=True),
     },
 )
 

@@ -111,6 +111,8 @@ def test_other_wrong_answers(answer, message):
 def test_types_and_lengths():
     with pytest.raises(Wrong, match=r"must return torch.bool, this is torch.float64"):
         check.weak_mask(lambda v, s: check.weak_mask.truth(v, s).double())
+    with pytest.raises(Wrong, match=r"must return torch.float64, this is torch.float32"):
+        check.blend(lambda w, e, n, N: check.blend.truth(w, e, n, N).float())
     with pytest.raises(Wrong, match=r"must return 5 things, this is 6"):
         check.distilled_inputs(lambda m, x, t, N, q: [x] * 6)
     with pytest.raises(Wrong, match=r"number 1: the value at"):
