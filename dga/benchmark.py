@@ -81,14 +81,19 @@ def floor(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int = STEPS)
     return partial(bare_loop, model, inputs, targets, steps + 1)
 
 
-def explicit_loop(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int = STEPS) -> None:
-    """DGA with the bias terms of every layer taken by hooks instead of by subtraction."""
+def explicit_loop(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int = STEPS) -> Tensor:
+    """DGA's sequence with the bias terms of every layer taken by hooks, not by subtraction.
+
+    Returns:
+        x~(N).
+    """
     x, d = inputs, inputs[0].numel()
     for n in range(steps + 1):
         phi = uniform_fullgrad(model, x, targets, bias="explicit")
         if n < steps:
             mask = blend(phi, n / steps, largest_count(n / steps, d), 0.9, "both", "feature")
             x = mask * inputs
+    return x
 
 
 def seconds(run: Callable[[], Any]) -> float:

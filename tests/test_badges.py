@@ -40,6 +40,7 @@ def copy(tmp_path):
         ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*", "_build")
     )
     shutil.copy(ROOT / "README.md", root)
+    badges.stamp(root)  # a release has an address
     return root
 
 
