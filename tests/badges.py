@@ -77,7 +77,9 @@ def stamp(root: Path, repo: str = "", ref: str = "") -> None:
         book = json.loads(path.read_text())
         first = book["cells"][0]
         name = path.relative_to(root).as_posix()
-        first["source"] = with_badges("".join(first["source"]), line(name)).splitlines(True)
+        # The student copy is made from the source, badge and all.
+        badge = line(name.replace("assignments/source/", "assignments/student/"))
+        first["source"] = with_badges("".join(first["source"]), badge).splitlines(True)
         cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
         if not "".join(cells[0]["source"]).startswith("%matplotlib inline"):
             raise ValueError(f"{name}: the first code cell is not the set-up cell")

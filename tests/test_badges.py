@@ -58,7 +58,7 @@ def test_badges_lead_to_every_notebook_and_can_be_stamped_again(copy):
         if path.suffix == ".ipynb":
             text = "".join(json.loads(text)["cells"][0]["source"])
             assert 'REPO, REF = "https://github.com/jane/dga", "v1.0"' in setup_of(path)
-            name = path.relative_to(copy).as_posix()
+            name = path.relative_to(copy).as_posix().replace("/source/", "/student/")
         else:
             name = "notebooks/00_start_here.ipynb"
         # As shown, not as written: a line that begins with a comment stays raw text.
