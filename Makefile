@@ -11,8 +11,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-NBVAL := PYTHONPATH=tests $(BIN)/python -m pytest -p nbval_plugin --nbval --nbval-current-env \
-	--nbval-cell-timeout=300 --nbval-sanitize-with=tests/nbval_sanitize.cfg
+# One file at a time in each of two processes with one thread: two cores are busy, none waits.
+PYTEST := OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m pytest -n 2 --dist loadfile
+NBVAL := -p nbval_plugin --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	--nbval-sanitize-with=tests/nbval_sanitize.cfg --ignore=notebooks/assignments/student
 
 .PHONY: lab test lessons site release grade badges
 .DELETE_ON_ERROR:
@@ -24,8 +26,8 @@ test: $(VENV)/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests $(ARGS)
-	$(NBVAL) notebooks --ignore=notebooks/assignments/student
+	$(PYTEST) tests $(ARGS)
+	$(PYTEST) $(NBVAL) notebooks
 
 lessons: $(VENV)/test.installed
 	$(BIN)/python tests/lessons.py $(ARGS)
