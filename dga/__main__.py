@@ -15,6 +15,7 @@ import torch
 
 import dga
 from dga import processes
+from dga.allocator import keep_freed_memory
 from dga.data import DATA, FIGURES, TEST, load_photo, write_atomically, write_pictures
 from dga.engine import PRECISIONS, precision
 from dga.evaluation import LABELS, TABLE, evaluate_folder, find_pictures, markdown
@@ -333,4 +334,5 @@ def _render(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -21,9 +21,20 @@ def order_statistic(rows: Tensor, rank: int | Tensor) -> Tensor:
     if isinstance(rank, Tensor):
         return _by_bisection(rows, rank)
     if rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64):
-        # Shares memory with the tensor, and selects several times faster than torch does on a CPU.
-        return torch.from_numpy(np.partition(rows.numpy(), rank, axis=1)[:, rank].copy())
+        return _by_partition(rows, rank)
     return rows.kthvalue(rank + 1, dim=1).values
+
+
+def _by_partition(rows: Tensor, rank: int) -> Tensor:
+    """Selects several times faster than torch does on a CPU, on memory shared with the tensor."""
+    values = rows.numpy()
+    row = np.empty_like(values[0])  # one at a time: it stays in the cache, and is written only once
+    found = np.empty_like(values[:, 0])
+    for k in range(len(values)):
+        np.copyto(row, values[k])
+        row.partition(rank)
+        found[k] = row[rank]
+    return torch.from_numpy(found)
 
 
 def _by_bisection(rows: Tensor, rank: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ ORDER = (
     "widgets", "check", "__main__", "benchmark", "train", "evaluation", "plots", "methods",
     "metrics", "distillation", "masks", "full_gradient", "paths", "gradients", "streaming",
     "engine", "recording", "selection", "models", "data", "render", "processes", "quota",
-    "validation",
+    "allocator", "validation",
 )  # fmt: skip
 
 

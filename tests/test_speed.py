@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import platform
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -13,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import dga
 from dga import engine
+from dga.allocator import keep_freed_memory
 from dga.recording import Recorded
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: run on a machine with CUDA")
@@ -133,6 +137,42 @@ def test_what_calls_hooks_or_is_large_is_not_recorded():
     network, x = build("cnn").float(), picture().float()
     run = engine.Engine(network, x)
     assert run.repeated(run.score_and_gradient) == run.score_and_gradient  # on a CPU
+
+
+FAULTS = """
+import resource, torch
+from dga.allocator import keep_freed_memory
+{first}
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    parts = [torch.ones(4_000_000) for _ in range(8)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(), faults()
+print(faults())
+"""
+
+
+def test_freed_memory_is_kept_where_the_c_library_can():
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("not glibc")
+    found = []
+    for first in ("", "assert keep_freed_memory()"):
+        code = [sys.executable, "-c", FAULTS.format(first=first)]
+        done = subprocess.run(code, capture_output=True, text=True, check=True)
+        found.append(int(done.stdout))
+    given_back, kept = found
+    assert kept < 100 < 10_000 < given_back  # of 31,250 pages
+
+
+@pytest.mark.parametrize("missing", ["mallopt", "library"])
+def test_without_such_a_c_library_nothing_happens(monkeypatch, missing):
+    def library(_):
+        if missing == "library":
+            raise TypeError("None is not a path")
+        return object()
+
+    monkeypatch.setattr("ctypes.CDLL", library)
+    assert keep_freed_memory() is False
 
 
 @gpu
