@@ -36,10 +36,11 @@ from dga.evaluation import perturbation_scores
 from dga.full_gradient import uniform_fullgrad
 from dga.masks import blend, largest_count
 from dga.models import load_model
+from dga.plots import COLOURS
 
 STEPS = 30
 _SHIPPED = ("vgg", "resnet", "inception", "smooth")
-_BLUE, _GREY = "#0072b2", "#666666"
+_GREY = "#666666"
 
 
 @dataclass(frozen=True)
@@ -395,12 +396,12 @@ def plot(results: dict[str, list[dict[str, float]]]) -> Figure:
     axes = figure.subplots(1, len(results), squeeze=False)[0]
     for k, (what, points) in enumerate(results.items()):
         at = [point[what] for point in points]
-        for name, colour in (("floor", _GREY), ("dga", _BLUE)):
+        for name, colour in (("floor", _GREY), ("dga", COLOURS["dga"])):
             axes[k].plot(at, [1e3 * point[name] for point in points], "o-", color=colour, ms=4)
         if k == 0:
             near = points[-2]  # room on both sides of the lines
             for name, label, colour, offset, side in (
-                ("dga", "DGA", _BLUE, (-8, 4), "right"),
+                ("dga", "DGA", COLOURS["dga"], (-8, 4), "right"),
                 ("floor", "bare loop", _GREY, (8, -10), "left"),
             ):
                 axes[k].annotate(label, (near[what], 1e3 * near[name]), xytext=offset, ha=side,

@@ -21,6 +21,16 @@ MAGNITUDE, SIGNED = "cividis", "bwr"  # bwr: blue - white - red
 # the rest.
 PERCENTILE = 99.0
 PANEL = 2.2  # inches
+# One colour a method in every figure.
+COLOURS = {
+    "random": "#7f7f7f",
+    "gi": "#e69f00",
+    "gbp": "#cc79a7",
+    "ig": "#56a0d3",
+    "fg": "#00224e",
+    "gig": "#8c6d9e",
+    "dga": "#c23b22",
+}
 
 
 def relevance(attribution: Tensor, *, signed: bool = False) -> Pixels:

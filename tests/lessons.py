@@ -41,6 +41,7 @@ def run(path: Path) -> tuple[nbformat.NotebookNode, float, float]:
         timeout=600,
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,
         resources={"metadata": {"path": path.parent}},
     )
     began, peak = time.monotonic(), 0.0

@@ -147,8 +147,7 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     parts = [torch.ones(4_000_000) for _ in range(8)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults(), faults()
-print(faults())
+print(min(faults() for _ in range(6)))
 """
 
 
