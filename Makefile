@@ -11,8 +11,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests with photographs take them from an optional folder; name another one, or none, in DGA_REAL.
+export DGA_REAL ?= $(abspath $(wildcard ../shared/real))
+
 # One file at a time in each of two processes with one thread: two cores are busy, none waits.
-PYTEST := OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 PYTHONPATH=tests:tests/tools $(BIN)/python -m pytest -n 2 --dist loadfile
 NBVAL := -p nbval_plugin --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with=tests/nbval_sanitize.cfg --ignore=notebooks/assignments/student
 
@@ -30,7 +33,7 @@ test: $(VENV)/test.installed
 	$(PYTEST) $(NBVAL) notebooks
 
 lessons: $(VENV)/test.installed
-	$(BIN)/python tests/lessons.py $(ARGS)
+	$(BIN)/python tests/tools/lessons.py $(ARGS)
 
 site: $(VENV)/test.installed
 	$(BIN)/jupyter-book build notebooks --path-output build/site
@@ -42,7 +45,7 @@ grade: $(VENV)/test.installed
 	$(BIN)/python notebooks/assignments/classroom.py grade $(SUBMISSIONS)
 
 badges: $(VENV)/lab.installed
-	$(BIN)/python tests/badges.py $(REPO) $(REF)
+	$(BIN)/python tests/tools/badges.py $(REPO) $(REF)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")'

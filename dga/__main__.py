@@ -14,15 +14,17 @@ from typing import Any, NoReturn
 import torch
 
 import dga
-from dga import processes
-from dga.allocator import keep_freed_memory
-from dga.data import DATA, FIGURES, TEST, load_photo, write_atomically, write_pictures
 from dga.engine import PRECISIONS, precision
-from dga.evaluation import LABELS, TABLE, evaluate_folder, find_pictures, markdown
+from dga.experiments import processes
+from dga.experiments.allocator import keep_freed_memory
+from dga.experiments.evaluation import LABELS, TABLE, evaluate_folder, find_pictures, markdown
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval
-from dga.models import SHIPPED, find_class, load_model
 from dga.validation import check_count
+from dga.zoo.files import DATA, write_atomically
+from dga.zoo.loading import SHIPPED, find_class, load_model
+from dga.zoo.photographs import load_photo
+from dga.zoo.pictures import FIGURES, TEST, write_pictures
 
 
 class _Parser(argparse.ArgumentParser):
@@ -196,12 +198,11 @@ def _explain(options: argparse.Namespace) -> None:
     if not options.json:
         for index, probability in zip(top.indices.tolist(), top.values.tolist(), strict=True):
             print(f"{probability:7.2%}  {about.classes[index]} ({index})")
-    progress = {"progress": True} if method.many_passes else {}
     began = time.perf_counter()
-    attribution = method.function(model, inputs, target, **settings, **progress)
+    attribution = method.function(model, inputs, target, **settings, progress=not options.json)
     seconds = time.perf_counter() - began
 
-    from dga import plots  # matplotlib only now, so that a wrong argument is told at once
+    from dga.lessons import plots  # matplotlib only now, so that a wrong argument is told at once
 
     name = about.classes[target]
     facts = {
@@ -265,7 +266,8 @@ def _benchmark(options: argparse.Namespace) -> None:
         raise ValueError(f"--plot: the folder {str(plot.absolute().parent)!r} does not exist")
     device = _device(options.device)
 
-    from dga import benchmark, plots
+    from dga.experiments import benchmark
+    from dga.lessons import plots
 
     about = benchmark.machine(device)
     rows = benchmark.measure(device, options.rounds, progress=True)
@@ -285,16 +287,15 @@ def _benchmark(options: argparse.Namespace) -> None:
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """The options of the method that were given; an error for those it does not have."""
-    known = {"steps": ("dga", "ig", "gig"), "epc_quantile": ("dga",), "negative_scale": ("dga",)}
-    settings = {}
-    for name, methods in known.items():
+    settings: dict[str, Any] = {}
+    for name in ("steps", "epc_quantile", "negative_scale"):
         value = getattr(options, name)
         if value is None:
             continue
-        if options.method not in methods:
+        if name not in METHODS[options.method].options:
+            having = ", ".join(key for key, method in METHODS.items() if name in method.options)
             raise ValueError(
-                f"--{name.replace('_', '-')} is an option of {', '.join(methods)}, "
-                f"not of {options.method}"
+                f"--{name.replace('_', '-')} is an option of {having}, not of {options.method}"
             )
         settings[name] = value
     return settings
@@ -312,7 +313,7 @@ def _device(name: str | None) -> torch.device:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from dga.train import train
+    from dga.zoo.training import train
 
     output = options.output or Path(f"{options.name}.pt")
     if not output.absolute().parent.is_dir():

@@ -4,7 +4,7 @@
     for n = 0 .. N:
         phi = UFG(x~(n))                                             (1) local attribution
         out += max(phi, 0) + beta * min(phi, 0)                      (2) aggregation
-        M = (n/N) * WC(phi, n/N) + (1 - n/N) * EPC(phi, q)           (3) blend of the masks
+        M = (n/N) * WC(phi, n/N) + (1 - n/N) * EPC(phi, q)           (3) the combined mask
         x~(n+1) = M * x                                              (4) distilled input
     return out
 
@@ -22,13 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dga.engine import Engine, Progress, ticks
-from dga.full_gradient import spread_evenly
+from dga.full_gradient import _spread_evenly
 from dga.masks import (
-    blend,
+    _combined_mask,
+    _largest_count,
+    _ranked,
     check_unit,
     extreme_positive_contributor_mask,
-    largest_count,
-    ranked,
     weak_contributor_mask,
 )
 from dga.validation import Targets, check_choice, check_count, check_number, check_share
@@ -44,7 +44,7 @@ class DistillationStep:
         attribution: Uniform FullGrad of x~(n), signed, never below float32.
         score: f(x~(n)), (B,).
         weak, extreme: the two masks of this attribution, bool (made when asked for).
-        blend: what the original input is multiplied with to give x~(n+1), 0..1.
+        mask: M, what the original input is multiplied with to give x~(n+1), 0..1.
     """
 
     n: int
@@ -67,11 +67,16 @@ class DistillationStep:
         )
 
     @cached_property
-    def blend(self) -> Tensor:
-        d = ranked(self.attribution[:1], self.unit).numel()
+    def mask(self) -> Tensor:
+        d = _ranked(self.attribution[:1], self.unit).numel()
         time = self.n / self.steps
-        return blend(
-            self.attribution, time, largest_count(time, d), self.epc_quantile, self.masks, self.unit
+        return _combined_mask(
+            self.attribution,
+            time,
+            _largest_count(time, d),
+            self.epc_quantile,
+            self.masks,
+            self.unit,
         ).expand_as(self.attribution)
 
 
@@ -107,17 +112,17 @@ def distill(
     check_choice("masks", masks, ("both", "weak", "extreme"))
     engine = Engine(model, inputs, targets)
     check_unit(engine.inputs, unit)
-    d = ranked(engine.inputs[:1], unit).numel()
+    d = _ranked(engine.inputs[:1], unit).numel()
 
     def attribute(x: Tensor) -> tuple[Tensor, Tensor]:
         score, gradient = engine.score_and_gradient(x)
-        return score, spread_evenly(x, score, gradient)  # (1)
+        return score, _spread_evenly(x, score, gradient)  # (1)
 
     def attribute_and_mask(
         x: Tensor, time: float | Tensor, count: int | Tensor
     ) -> tuple[Tensor, ...]:
         score, phi = attribute(x)
-        mask = blend(phi, time, count, epc_quantile, masks, unit)  # (3)
+        mask = _combined_mask(phi, time, count, epc_quantile, masks, unit)  # (3)
         masked = mask.mul_(engine.inputs) if mask.shape == phi.shape else mask * engine.inputs
         return score, phi, masked.to(inputs.dtype)  # (4), always the original
 
@@ -126,8 +131,8 @@ def distill(
         x = engine.inputs
         for n in ticks(range(steps + 1), progress, "Distilling"):
             if n < steps:
-                score, phi, following = step(x, n / steps, largest_count(n / steps, d))
-            else:  # the blend of step N is 0 and would distil an empty picture
+                score, phi, following = step(x, n / steps, _largest_count(n / steps, d))
+            else:  # the mask of step N is 0 and would distil an empty picture
                 score, phi = attribute(x)
             _check_finite(phi)
             # What is handed out belongs to the caller, who may change it: nothing here reads it

@@ -126,6 +126,11 @@ class Engine:
             self._select(scores)
         return scores
 
+    def probability(self, x: Tensor) -> Tensor:
+        """Softmax probability of the target class, (B,)."""
+        probability = self.scores(x).softmax(1)
+        return probability.gather(1, self.targets[:, None])[:, 0]
+
     def score(self, x: Tensor) -> Tensor:
         """Score of the target class, (B,)."""
         targets = self.targets

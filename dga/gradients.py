@@ -19,7 +19,9 @@ from dga.engine import Engine, Progress, ticks
 from dga.validation import Targets, check_count, check_number
 
 
-def gradient(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
+def gradient(
+    model: nn.Module, inputs: Tensor, targets: Targets = None, *, progress: Progress = False
+) -> Tensor:
     """The gradient of the target's score at the input (Simonyan et al., 2014).
 
     Args:
@@ -37,7 +39,9 @@ def gradient(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tenso
     return engine.score_and_gradient(engine.inputs)[1].contiguous()
 
 
-def gradient_times_input(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
+def gradient_times_input(
+    model: nn.Module, inputs: Tensor, targets: Targets = None, *, progress: Progress = False
+) -> Tensor:
     """Gradient * Input, x * df/dx (Shrikumar et al., 2016). See `gradient` for the arguments."""
     return gradient(model, inputs, targets) * inputs.detach()
 
@@ -81,7 +85,9 @@ def smoothgrad(
     return (total / samples).contiguous()
 
 
-def guided_backprop(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
+def guided_backprop(
+    model: nn.Module, inputs: Tensor, targets: Targets = None, *, progress: Progress = False
+) -> Tensor:
     """Guided backpropagation (Springenberg et al., 2015).
 
     The gradient, except that at the output of every ReLU negative values are set to 0 on the way

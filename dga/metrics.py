@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from functools import cache
 from numbers import Real
 
 import torch
@@ -18,34 +19,36 @@ SHARES = tuple(k / 10 for k in range(11))
 def pixel_perturbation(
     model: nn.Module,
     inputs: Tensor,
-    targets: Targets,
     attribution: Tensor,
+    targets: Targets = None,
     order: str = "morf",
     *,
     shares: Sequence[float] = SHARES,
     seed: int = 0,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """Pixel perturbation (DGA, Table 1): the target's probability while pixels are removed.
 
     The channel sum of the signed attribution ranks the pixels; ties are broken at random. A removed
-    pixel is set to 0 in normalised space, the mean colour.
+    pixel is set to 0 in normalised space, the mean colour. The score of Table 1 is the mean of the
+    curve.
 
     Args:
         model: classifier in evaluation mode, (B, C, H, W) -> (B, classes).
         inputs: (B, C, H, W), normalised.
-        targets: None (class predicted for the untouched picture), an int, or integers (B,).
         attribution: same shape as `inputs`.
+        targets: None (class predicted for the untouched picture), an int, or integers (B,).
         order: "morf" removes the most relevant pixels first (lower is better), "lerf" the least
-            relevant first (higher is better).
+            relevant first (higher is better), "both" gives LeRF and MoRF and shares the passes
+            that both need.
         shares: shares of the pixels removed, 0..1; round(share * H * W) pixels.
         seed: of the order among ties; the same for every picture, so that results do not depend
             on the batch.
 
     Returns:
-        The curve, (B, len(shares)), mean softmax probability of the target at each share, and the
-        score, (B,), its mean.
+        The curve, (B, len(shares)): mean softmax probability of the target at each share. With
+        "both" (2, B, len(shares)): LeRF, MoRF.
     """
-    check_choice("order", order, ("morf", "lerf"))
+    check_choice("order", order, ("morf", "lerf", "both"))
     if isinstance(shares, Real) or len(shares) == 0:
         raise ValueError(f"shares must hold one or more shares from 0 to 1, got {shares!r}")
     shares = [float(share) for share in shares]
@@ -56,16 +59,23 @@ def pixel_perturbation(
     engine = Engine(model, inputs, targets)
     x = engine.inputs
     pixels = x.shape[2] * x.shape[3]
-    rank = _pixel_ranks(attribution.detach(), seed)
-    if order == "morf":
-        rank = pixels - 1 - rank
-    curve = []
-    for share in shares:
-        kept = (rank >= round(share * pixels)).view(-1, 1, *x.shape[2:])
-        probability = engine.scores(x * kept).softmax(1)
-        curve.append(probability.gather(1, engine.targets[:, None])[:, 0])
-    result = torch.stack(curve, 1)
-    return result, result.mean(1)
+    ranks = _pixel_ranks(attribution.detach(), seed)
+
+    @cache  # nothing or everything removed is the same picture in both orders
+    def probability(removed: int, morf: bool) -> Tensor:
+        rank = pixels - 1 - ranks if morf else ranks
+        kept = (rank >= removed).view(-1, 1, *x.shape[2:])
+        return engine.probability(x * kept)
+
+    def curve(morf: bool) -> Tensor:
+        counts = [round(share * pixels) for share in shares]
+        return torch.stack([probability(r, morf and 0 < r < pixels) for r in counts], 1)
+
+    if targets is None:  # settled on the untouched picture
+        probability(0, False)
+    if order == "both":
+        return torch.stack([curve(False), curve(True)])
+    return curve(order == "morf")
 
 
 def _pixel_ranks(attribution: Tensor, seed: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dga.engine import Engine, Progress, ticks
-from dga.selection import order_statistic
+from dga.masks import _order_statistic
 from dga.validation import Targets, check_count, check_share
 
 Baseline = Tensor | float | None
@@ -162,7 +162,7 @@ def _advance(
         cost = size.masked_fill(~open_, math.inf)
         # Where fewer than `fraction` of the features are still open, the quantile is infinite and
         # all of them are chosen.
-        threshold = order_statistic(cost, rank)[:, None]
+        threshold = _order_statistic(cost, rank)[:, None]
         chosen = (cost <= threshold) & open_ & active[:, None]
         reach = (span * (ahead - way) * chosen).sum(1)
         gamma = torch.where(reach > 0, gap / reach, torch.inf)

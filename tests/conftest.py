@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from dga.data import real_folder
+from dga.zoo.files import real_folder
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 

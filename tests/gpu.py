@@ -22,11 +22,11 @@ import torchvision
 from PIL import Image
 
 import dga
-from dga import benchmark
-from dga.data import Preprocess
 from dga.engine import precision
-from dga.evaluation import TABLE, evaluate_folder
-from dga.selection import order_statistic
+from dga.experiments import benchmark
+from dga.experiments.evaluation import TABLE, evaluate_folder
+from dga.masks import _order_statistic
+from dga.zoo.preprocessing import Preprocess
 
 NETWORKS = {"vgg16": 224, "resnet18": 224, "inception_v3": 299}
 
@@ -39,7 +39,7 @@ def selection() -> None:
         "kthvalue": lambda rows: rows.kthvalue(rank + 1, dim=1).values,
         "topk": lambda rows: rows.topk(d - rank, dim=1, sorted=False).values.amin(1),
         "sort": lambda rows: rows.sort(dim=1).values[:, rank],
-        "bisection": lambda rows: order_statistic(rows, torch.tensor(rank, device="cuda")),
+        "bisection": lambda rows: _order_statistic(rows, torch.tensor(rank, device="cuda")),
     }
     for batch in (1, 16, 64):
         rows = torch.randn(batch, d, device="cuda")

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 
 def run_sample(folder: Path, change: str | None) -> subprocess.CompletedProcess:
     cells = [
-        "import numpy as np\nfrom dga import plots\nvalue = 0.5\nprint(f'value {value:.3f}')",
+        "import numpy as np\nfrom dga.lessons import plots\n"
+        "value = 0.5\nprint(f'value {value:.3f}')",
         "tile = np.full((8, 8, 3), value)\nplots.show(plots.grid([[tile]]), 'a grey square')",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

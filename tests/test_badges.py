@@ -14,7 +14,7 @@ import pytest
 import torch
 from markdown_it import MarkdownIt
 
-from dga import quota
+from dga.lessons import threads
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = list(badges.notebooks(ROOT))
@@ -30,7 +30,7 @@ def test_set_up_cell_is_the_same_everywhere(path):
     address = re.findall(r'^REPO, REF = "(.*)", "(.*)"', setup_of(NOTEBOOKS[0]), re.M)[0]
     assert setup_of(path) == badges.SETUP.format(repo=address[0], ref=address[1])
     # All have badges (a release) or none.
-    assert (badges.START in path.read_text()) == bool(address[0]), "run tests/badges.py"
+    assert (badges.START in path.read_text()) == bool(address[0]), "run tests/tools/badges.py"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_badges_lead_to_every_notebook_and_can_be_stamped_again(copy):
 )
 def test_bad_addresses(arguments, message):
     done = subprocess.run(
-        [sys.executable, "tests/badges.py", *arguments],
+        [sys.executable, "tests/tools/badges.py", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and message in done.stderr
@@ -107,7 +107,7 @@ import sys
 from pathlib import Path
 sys.path[:] = [p for p in sys.path if not (Path(p) / "dga/__init__.py").exists()]
 exec({cell.replace("%matplotlib inline", "")!r})
-print(dga.__file__)
+import dga; print(dga.__file__)
 """
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
@@ -169,7 +169,7 @@ def test_cpu_quota(files, cores, tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert quota.cpu_quota(tmp_path) == cores
+    assert threads.cpu_quota(tmp_path) == cores
 
 
 def test_threads_are_lowered_and_never_raised(monkeypatch):
@@ -177,8 +177,8 @@ def test_threads_are_lowered_and_never_raised(monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     for cores in (0.5, 1.5, 2.0, 4.0, 64.0, None):
-        monkeypatch.setattr(quota, "cpu_quota", lambda cores=cores: cores)
-        quota.keep_to_cpu_quota()
+        monkeypatch.setattr(threads, "cpu_quota", lambda cores=cores: cores)
+        threads.keep_to_cpu_quota()
     assert chosen == [1, 1, 2]
     monkeypatch.undo()
     assert torch.get_num_threads() == before

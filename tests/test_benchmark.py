@@ -10,10 +10,10 @@ import torch
 from networks import build, picture
 
 import dga
-from dga import benchmark
 from dga.__main__ import main
-from dga.benchmark import Row
-from dga.data import DATA
+from dga.experiments import benchmark
+from dga.experiments.benchmark import Row
+from dga.zoo.files import DATA
 
 
 def counted(network):
@@ -29,7 +29,7 @@ def test_the_floor_is_as_many_passes_as_dga():
     targets = torch.tensor([0, 1, 2])
     dga.distilled_gradient_aggregation(network, x, targets, steps=7)
     assert (len(forwards), len(backwards)) == (8, 8)
-    run = benchmark.floor(network, x, targets, 7)
+    run = benchmark.prepared_bare_loop(network, x, targets, 7)
     model, inputs, _, passes = run.args
     assert passes == 8 and model is not network
     assert not any(p.requires_grad for p in model.parameters())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_widgets import KINDS
+from test_explorers import KINDS
 
 ROOT = Path(__file__).parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -156,8 +156,8 @@ def pytest_generate_tests(metafunc):
 def write_explorers(path):
     """A notebook with nothing but one explorer of every kind."""
     book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("from dga import widgets")]
-        + [nbformat.v4.new_code_cell(f"widgets.{kind}()") for kind in KINDS],
+        cells=[nbformat.v4.new_code_cell("from dga.lessons import explorers")]
+        + [nbformat.v4.new_code_cell(f"explorers.{kind}()") for kind in KINDS],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     nbformat.write(book, path)

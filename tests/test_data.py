@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import io
-import pickle
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import transforms
 
 import dga
-from dga import data
-from dga.data import FIGURES, TEST, Preprocess, write_pictures
-from dga.models import SHAPES
-from dga.render import OBJECTS, SCENES, render
+from dga.zoo.files import DATA
+from dga.zoo.loading import SHAPES
+from dga.zoo.photographs import PHOTOGRAPHS
+from dga.zoo.pictures import FIGURES, TEST, write_pictures
+from dga.zoo.preprocessing import resize_and_crop
+from dga.zoo.rendering import OBJECTS, SCENES, render
 
 
 @pytest.mark.parametrize(("split", "rows"), [("test", TEST), ("figures", FIGURES)])
 def test_rebuilt_pictures_are_equal(split, rows, tmp_path):
     write_pictures(split, rows, tmp_path)
     for name in (f"{split}.png", f"{split}_masks.png"):
-        shipped = np.asarray(Image.open(data.DATA / "pictures" / name))
+        shipped = np.asarray(Image.open(DATA / "pictures" / name))
         assert np.array_equal(np.asarray(Image.open(tmp_path / name)), shipped)
-    table = (data.DATA / "pictures" / f"{split}.csv").read_text()
+    table = (DATA / "pictures" / f"{split}.csv").read_text()
     assert (tmp_path / f"{split}.csv").read_text() == table
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         [f"{split}.png", f"{split}_masks.png", f"{split}.csv"]
@@ -37,7 +39,7 @@ def test_test_set():
     assert 0.08 <= area.min() and area.max() <= 0.25
     assert (test.labels.bincount() == 50).all()
     assert len(test.scenes.unique()) == len(SCENES) and test.scenes.bincount().min() >= 80
-    size = sum(p.stat().st_size for p in (data.DATA / "pictures").iterdir())
+    size = sum(p.stat().st_size for p in (DATA / "pictures").iterdir())
     assert size <= 5_000_000
 
 
@@ -96,7 +98,7 @@ def test_load_images_errors():
         dga.load_images("test", 0)
 
 
-@pytest.mark.parametrize("name", data.PHOTOGRAPHS)
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_bundled_photographs(name):
     pytest.importorskip("skimage")
     assert dga.load_photo(name).mode == "RGB"
@@ -133,14 +135,14 @@ def test_load_photo_errors(tmp_path):
     text = tmp_path / "text.jpg"
     text.write_text("not a picture")
     for source, message in [
-        (tmp_path / "none.jpg", "is no file"),
+        (tmp_path / "none.jpg", "is not a file"),
         (text, "cannot be read as an image"),
         (b"rubbish", "7 bytes cannot be read as an image"),
         (b"", "0 bytes cannot be read"),
         ("http://127.0.0.1:9/cat.jpg", "could not be fetched"),
         ("http://127.0.0.1:9/a cat.jpg", "http://127.0.0.1:9/a cat.jpg could not be fetched"),
         ("http://[::1", "could not be fetched"),
-        ("x" * 5000, "is no file"),
+        ("x" * 5000, "is not a file"),
     ]:
         with pytest.raises(ValueError, match=message):
             dga.load_photo(source)
@@ -155,7 +157,7 @@ def test_preprocess_is_torchvisions(name):
     pytest.importorskip("skimage")
     transform = get_model_weights(name).DEFAULT.transforms()
     ours = dga.load_model(name, None).preprocess
-    for photo in map(dga.load_photo, data.PHOTOGRAPHS):
+    for photo in map(dga.load_photo, PHOTOGRAPHS):
         for turned in (photo, photo.rotate(90, expand=True)):
             torch.testing.assert_close(ours(turned)[0], transform(turned), rtol=0, atol=1e-5)
 
@@ -163,16 +165,16 @@ def test_preprocess_is_torchvisions(name):
 def test_preprocess_and_back():
     pytest.importorskip("skimage")
     photo = dga.load_photo("coffee")
-    ours = Preprocess(224, 256, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    ours = resize_and_crop(224, 256, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     x = ours(photo)
     assert x.shape == (1, 3, 224, 224)
     back = ours.restore(x)[0]
-    crop = np.asarray(ours.crop(photo)) / 255
-    assert np.abs(back - crop).max() < 1e-5
+    seen = transforms.CenterCrop(224)(transforms.Resize(256)(photo))
+    assert np.abs(back - np.asarray(seen) / 255).max() < 1e-5
 
 
 def test_preprocess_small_narrow_and_shipped_pictures():
-    ours = Preprocess(32, 40, (0.5,) * 3, (0.5,) * 3)
+    ours = resize_and_crop(32, 40, (0.5,) * 3, (0.5,) * 3)
     assert ours(Image.new("RGB", (3, 200))).shape == (1, 3, 32, 32)
     assert ours(Image.new("L", (200, 3), 255)).max() == 1
     images = dga.load_images("test", 3).images
@@ -181,18 +183,3 @@ def test_preprocess_small_narrow_and_shipped_pictures():
     assert np.array_equal(np.rint(SHAPES.restore(x) * 255), images)
     with pytest.raises(ValueError, match="uint8"):
         SHAPES(images.astype(float))
-
-
-def test_image_folder(tmp_path):
-    images = dga.load_images("test", 4)
-    for k, name in enumerate(("ant", "bee", "ant", "bee")):
-        (tmp_path / name).mkdir(exist_ok=True)
-        Image.fromarray(images.images[k]).save(tmp_path / name / f"{k}.png")
-    folder = dga.image_folder(tmp_path, SHAPES)
-    assert folder.classes == ["ant", "bee"] and len(folder) == 4
-    torch.testing.assert_close(folder[0][0], SHAPES(images.images[0])[0])
-    pickle.loads(pickle.dumps(folder))  # for the workers of a DataLoader
-    with pytest.raises(ValueError, match="is no folder"):
-        dga.image_folder(tmp_path / "none", SHAPES)
-    with pytest.raises(ValueError, match="holds no folders of pictures"):
-        dga.image_folder(tmp_path / "ant", SHAPES)

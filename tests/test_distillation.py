@@ -62,11 +62,11 @@ def test_every_step_from_its_own_distilled_input():
             torch.testing.assert_close(step.attribution[k : k + 1], phi)
             assert torch.equal(step.weak[k : k + 1], weak)
             assert torch.equal(step.extreme[k : k + 1], extreme)
-            torch.testing.assert_close(step.blend[k : k + 1], blend)
+            torch.testing.assert_close(step.mask[k : k + 1], blend)
             if following is not None:  # always masks the original
                 torch.testing.assert_close(following.distilled[k : k + 1], masked)
         torch.testing.assert_close(step.attribution.flatten(1).sum(1), step.score)
-    assert not sequence[-1].blend.any()
+    assert not sequence[-1].mask.any()
 
 
 def test_aggregate_is_the_sum_of_the_sequence():
@@ -117,7 +117,7 @@ def test_changing_what_is_handed_out_changes_nothing():
         assert torch.equal(step.score, score)
         step.attribution.abs_().add_(1)
         step.distilled.mul_(0.5)
-        step.blend.zero_()
+        step.mask.zero_()
 
 
 def test_weak_only_starts_from_zero():
@@ -136,7 +136,7 @@ def test_extreme_only():
 def test_pixel_unit():
     network, x = build("cnn"), picture()
     for step in dga.distill(network, x, steps=4, unit="pixel"):
-        assert (step.blend == step.blend[:, :1]).all()
+        assert (step.mask == step.mask[:, :1]).all()
 
 
 def test_target_is_resolved_on_the_original_picture():

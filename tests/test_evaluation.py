@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 import dga
-from dga import evaluation, metrics
+from dga import metrics
 from dga.__main__ import main
-from dga.evaluation import evaluate_folder, perturbation_scores
+from dga.experiments import evaluation
+from dga.experiments.evaluation import evaluate_folder, perturbation_scores
 
 METHODS = ("random", "gi", "dga")
 
@@ -140,7 +141,7 @@ def test_random_order_does_not_depend_on_the_batch(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--images", "nowhere"], "--images 'nowhere' is no folder"),
+        (["--images", "nowhere"], "--images 'nowhere' is not a folder"),
         (["--images", "."], "holds no pictures"),
         (["--images", "{folder}", "--output", "t.txt"], "must end in .csv"),
         (["--images", "{folder}", "--output", "no/t.csv"], "does not exist"),

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import dga
-from dga.masks import blend, largest_count
-from dga.selection import order_statistic
+from dga.masks import _combined_mask, _largest_count, _order_statistic
 
 
 def weak_by_counting(phi, share):
@@ -52,7 +51,7 @@ def test_against_literal_counting(phi, share):
 @settings(max_examples=500, deadline=None)
 @given(share=st.floats(0, 1), d=st.integers(1, 200_000))
 def testlargest_count_is_what_the_division_says(share, d):
-    r = largest_count(share, d)
+    r = _largest_count(share, d)
     assert r / d <= share
     assert r == d or (r + 1) / d > share
 
@@ -61,7 +60,7 @@ def test_every_n_over_every_steps():
     d = 3 * 224 * 224
     for steps in (1, 3, 7, 30, 49, 120):
         for n in range(steps + 1):
-            r = largest_count(n / steps, d)
+            r = _largest_count(n / steps, d)
             assert r / d <= n / steps and (r == d or (r + 1) / d > n / steps)
 
 
@@ -153,7 +152,7 @@ def test_a_rank_on_the_device_gives_the_same_value(phi, data):
     for dtype in (torch.float32, torch.float64):
         rows = torch.from_numpy(phi).to(dtype).repeat(2, 1)
         rows[1] = -rows[1]
-        assert torch.equal(order_statistic(rows, torch.tensor(rank)), order_statistic(rows, rank))
+        assert torch.equal(_order_statistic(rows, torch.tensor(rank)), _order_statistic(rows, rank))
 
 
 def test_no_full_sort_and_no_bools_converted(monkeypatch):
@@ -169,11 +168,11 @@ def test_no_full_sort_and_no_bools_converted(monkeypatch):
     for n in range(9):
         weak = dga.weak_contributor_mask(phi, n / 8).float()
         extreme = dga.extreme_positive_contributor_mask(phi, 0.9).float()
-        mask = blend(phi, n / 8, largest_count(n / 8, d), 0.9, "both", "feature")
+        mask = _combined_mask(phi, n / 8, _largest_count(n / 8, d), 0.9, "both", "feature")
         torch.testing.assert_close(mask, n / 8 * weak + (1 - n / 8) * extreme)
         if n < 8:  # as in a recorded step
-            recorded = blend(
+            recorded = _combined_mask(
                 phi, torch.tensor(n / 8, dtype=torch.float64),
-                torch.tensor(largest_count(n / 8, d)), 0.9, "both", "feature",
+                torch.tensor(_largest_count(n / 8, d)), 0.9, "both", "feature",
             )  # fmt: skip
             assert torch.equal(recorded, mask)

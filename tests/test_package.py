@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -11,12 +10,6 @@ from pathlib import Path
 import dga
 
 ROOT = Path(__file__).parent.parent
-ORDER = (
-    "widgets", "check", "__main__", "benchmark", "train", "evaluation", "plots", "methods",
-    "metrics", "distillation", "masks", "full_gradient", "paths", "gradients", "streaming",
-    "engine", "recording", "selection", "models", "data", "render", "processes", "quota",
-    "allocator", "validation",
-)  # fmt: skip
 
 
 def run(*arguments, **kwargs):
@@ -32,31 +25,23 @@ def run(*arguments, **kwargs):
 
 def test_exports():
     assert sorted(dga.__all__) == sorted(
-        "load_images image_folder load_photo load_model gradient gradient_times_input smoothgrad "
+        "METHODS metrics uniform_share load_images load_photo "
+        " load_model gradient gradient_times_input smoothgrad "
         "guided_backprop integrated_gradients guided_integrated_gradients bias_attributions "
         "fullgrad uniform_fullgrad weak_contributor_mask extreme_positive_contributor_mask "
         "distill distilled_gradient_aggregation attribute_many precision pixel_perturbation".split()
     )
     for name in dga.__all__:
-        assert callable(getattr(dga, name)), f"{name} is hidden by a module"
+        thing = getattr(dga, name)
+        assert callable(thing) or name in ("METHODS", "metrics"), f"{name} is hidden by a module"
 
 
 def test_import_is_light():
     code = "import dga, sys; print([m for m in ('matplotlib', 'ipywidgets', 'tqdm', 'IPython', "
-    code += "'skimage', 'captum') if m in sys.modules])"
-    # Whatever torch and torchvision load by themselves is not ours to judge.
-    base = run("-c", code.replace("import dga", "import torch, torchvision"))
+    code += "'skimage', 'captum', 'torchvision', 'PIL') if m in sys.modules])"
+    # Whatever torch loads by itself is not ours to judge.
+    base = run("-c", code.replace("import dga", "import torch, numpy"))
     assert run("-c", code).stdout == base.stdout != ""
-
-
-def test_imports_point_down():
-    for path in (ROOT / "dga").glob("*.py"):
-        if path.stem == "__init__":
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dga."):
-                below = ORDER.index(node.module.split(".")[1])
-                assert ORDER.index(path.stem) < below, f"{path.name} imports {node.module}"
 
 
 def requirements(lines):
@@ -84,8 +69,8 @@ def test_wheel_works_without_the_repository(tmp_path):
     installed = run("-m", "pip", "install", "--no-deps", "--target", tmp_path / "site", wheel)
     assert installed.returncode == 0, built.stderr + installed.stderr
     code = """
-import dga, dga.data
-assert str(dga.data.DATA).startswith(SITE), dga.data.DATA
+import dga, dga.zoo.files
+assert str(dga.zoo.files.DATA).startswith(SITE), dga.zoo.files.DATA
 x = dga.load_images("test", 2)
 model = dga.load_model("resnet")
 print(dga.distilled_gradient_aggregation(model, model.preprocess(x.images), steps=2).shape)

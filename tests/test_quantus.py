@@ -37,7 +37,7 @@ def test_pixel_flipping_agrees(parts, order):
     targets = model(x).argmax(1)
     attribution = dga.integrated_gradients(model, x, targets, steps=5)
     shares = [k / parts for k in range(1, parts + 1)]
-    ours, _ = dga.pixel_perturbation(model, x, targets, attribution, order, shares=shares)
+    ours = dga.pixel_perturbation(model, x, attribution, targets, order, shares=shares)
     theirs = flipping(model, x, targets, attribution if order == "morf" else -attribution, parts)
     torch.testing.assert_close(ours, theirs.float(), rtol=1e-4, atol=1e-5)
 

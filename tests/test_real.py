@@ -7,14 +7,14 @@ import torch
 
 import dga
 from dga import metrics
-from dga.evaluation import perturbation_scores
+from dga.experiments.evaluation import perturbation_scores
 
 
 @pytest.fixture(scope="module")
 def results():
     import measure
 
-    from dga.data import real_folder
+    from dga.zoo.files import real_folder
 
     if real_folder() is None:
         pytest.skip("no folder of real photographs: name one in the environment variable DGA_REAL")

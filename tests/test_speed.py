@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import dga
 from dga import engine
-from dga.allocator import keep_freed_memory
+from dga.experiments.allocator import keep_freed_memory
 from dga.recording import Recorded
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: run on a machine with CUDA")
@@ -141,7 +141,7 @@ def test_what_calls_hooks_or_is_large_is_not_recorded():
 
 FAULTS = """
 import resource, torch
-from dga.allocator import keep_freed_memory
+from dga.experiments.allocator import keep_freed_memory
 {first}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

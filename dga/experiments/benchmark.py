@@ -3,8 +3,8 @@
 The floor is a bare loop: N + 1 times one forward pass and one backward pass to the input, with
 frozen parameters and channels-last memory, and nothing else. Every ratio is taken within one run:
 both sides in turn, several times, after two rounds that do not count, in a process that keeps the
-memory it frees (`dga.allocator`; in another one, what malloc gives back and asks for again between
-two passes moves every ratio by up to a quarter, up or down).
+memory it frees (`dga.experiments.allocator`; in another one, what malloc gives back and asks for
+again between two passes moves every ratio by up to a quarter, up or down).
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ import torchvision
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from dga.data import load_images, load_photo, real_folder
 from dga.distillation import distilled_gradient_aggregation
 from dga.engine import Progress, precision, ticks
-from dga.evaluation import perturbation_scores
+from dga.experiments.evaluation import perturbation_scores
 from dga.full_gradient import uniform_fullgrad
-from dga.masks import blend, largest_count
-from dga.models import load_model
-from dga.plots import COLOURS
+from dga.lessons.plots import COLOURS
+from dga.masks import _combined_mask, _largest_count
+from dga.zoo.files import real_folder
+from dga.zoo.loading import load_model
+from dga.zoo.photographs import load_photo
+from dga.zoo.pictures import load_images
 
 STEPS = 30
 _SHIPPED = ("vgg", "resnet", "inception", "smooth")
@@ -76,7 +78,9 @@ def bare_loop(model: nn.Module, inputs: Tensor, targets: Tensor, passes: int = S
         torch.autograd.grad(score, leaf)
 
 
-def floor(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int = STEPS) -> Callable:
+def prepared_bare_loop(
+    model: nn.Module, inputs: Tensor, targets: Tensor, steps: int = STEPS
+) -> Callable:
     """The bare loop of DGA with N steps, on a frozen channels-last copy of the model."""
     model = copy.deepcopy(model).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -93,7 +97,9 @@ def explicit_loop(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int 
     for n in range(steps + 1):
         phi = uniform_fullgrad(model, x, targets, bias="explicit")
         if n < steps:
-            mask = blend(phi, n / steps, largest_count(n / steps, d), 0.9, "both", "feature")
+            mask = _combined_mask(
+                phi, n / steps, _largest_count(n / steps, d), 0.9, "both", "feature"
+            )
             x = mask * inputs
     return x
 
@@ -148,7 +154,7 @@ def _cpu_cases(rounds: int) -> list[Callable[[], Row]]:
 
     def bare() -> Row:
         return Row(case, "DGA / bare loop", "<= 1.08",
-                   *compare(run, floor(net, x, targets), rounds))  # fmt: skip
+                   *compare(run, prepared_bare_loop(net, x, targets), rounds))  # fmt: skip
 
     def captum() -> Row:
         measured, reach = "DGA / Captum IG", "<= 0.55"
@@ -182,7 +188,7 @@ def _cpu_cases(rounds: int) -> list[Callable[[], Row]]:
         target = model(one).argmax(1)
         run = partial(distilled_gradient_aggregation, model, one, target, steps=STEPS)
         return Row(f"{name}, 64 x 64, one picture", "DGA / bare loop", "<= 1.20, < 0.3 s",
-                   *compare(run, floor(model, one, target), rounds))  # fmt: skip
+                   *compare(run, prepared_bare_loop(model, one, target), rounds))  # fmt: skip
 
     cases: list[Callable[[], Row]] = [bare, captum, *(partial(shipped, s) for s in _SHIPPED)]
     return [*cases, short, explicit, _memory]
@@ -192,7 +198,7 @@ def _gpu_cases(rounds: int) -> list[Callable[[], Row]]:
     def bare(name: str, size: int, chosen: str) -> Row:
         model, x, targets = _on_gpu(name, size, 64)
         run = _in(precision, chosen, partial(distilled_gradient_aggregation, model, x, targets))
-        loop = floor(model, x, targets)
+        loop = prepared_bare_loop(model, x, targets)
         loop = _in(_bare_precision, chosen, loop)
         return Row(f"{name}, {size} x {size}, batch 64, {chosen}", "DGA / bare loop", "<= 1.05",
                    *compare(run, loop, rounds))  # fmt: skip
@@ -201,7 +207,7 @@ def _gpu_cases(rounds: int) -> list[Callable[[], Row]]:
         model, x, targets = _on_gpu("resnet18", 224, 1)
         run = partial(distilled_gradient_aggregation, model, x, targets)
         return Row("resnet18, 224 x 224, one picture", "DGA / eager bare loop", "<= 0.35",
-                   *compare(run, floor(model, x, targets), rounds))  # fmt: skip
+                   *compare(run, prepared_bare_loop(model, x, targets), rounds))  # fmt: skip
 
     def short(chosen: str) -> Row:
         model, x, targets = _on_gpu("resnet18", 224, 64)
@@ -332,7 +338,7 @@ def shares(model: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, float
     named = {
         "forward": ("engine.py", "_forward"),
         "backward": ("~", "<method 'run_backward' of 'torch._C._EngineBase' objects>"),
-        "selection": ("selection.py", "order_statistic"),
+        "selection": ("masks.py", "_order_statistic"),
     }
     found = {
         part: sum(entry[3] for (path, _, function), entry in stats.stats.items()
@@ -371,7 +377,7 @@ def sweep(
         n = value if what == "steps" else steps
         targets = torch.zeros(len(x), dtype=torch.long, device=device)
         run = partial(distilled_gradient_aggregation, network, x, targets, steps=n)
-        ratios, taken = compare(run, floor(network, x, targets, n), rounds)
+        ratios, taken = compare(run, prepared_bare_loop(network, x, targets, n), rounds)
         each = taken / len(x)
         points.append({what: value, "dga": each, "floor": each / statistics.median(ratios)})
     return points

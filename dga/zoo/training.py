@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from dga.data import SEEDS, load_images, write_atomically
-from dga.models import SHAPES, SHIPPED, build_shipped
-from dga.render import OBJECTS, Picture, render
 from dga.validation import check_count
+from dga.zoo.files import write_atomically
+from dga.zoo.loading import SHAPES, SHIPPED, build_shipped
+from dga.zoo.pictures import SEEDS, load_images
+from dga.zoo.rendering import OBJECTS, Picture, render
 
 PICTURES = 8_000
 EPOCHS = {"vgg": 20, "smooth": 14, "scene": 4}

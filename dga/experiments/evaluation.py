@@ -23,13 +23,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from dga.data import load_photo, write_atomically
+from dga.batches import Halving
 from dga.engine import Engine, Progress, ticks
+from dga.experiments.processes import ALONE, Group
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval, pixel_perturbation
-from dga.processes import ALONE, Group
-from dga.streaming import Halving
 from dga.validation import Targets, check_choice, check_count, check_targets
+from dga.zoo.files import write_atomically
+from dga.zoo.photographs import load_photo
 
 ORDERS = ("lerf", "morf")
 TABLE = ("random", "gi", "gbp", "ig", "fg", "gig", "dga")  # of Table 1, and a random order
@@ -88,9 +89,9 @@ def perturbation_scores(
         some = Engine(model, x, some).targets
         for name in methods:
             attribution = attribute(name, model, x, some, first=start)
-            for order in ORDERS:
-                score = pixel_perturbation(model, x, some, attribution, order)[1]
-                parts[name][order].append(score)
+            curves = pixel_perturbation(model, x, attribution, some, "both")
+            for order, curve in zip(ORDERS, curves, strict=True):
+                parts[name][order].append(curve.mean(1))
     return {m: {o: torch.cat(v) for o, v in orders.items()} for m, orders in parts.items()}
 
 
@@ -113,7 +114,7 @@ _TITLES = {"lerf": "LeRF (higher is better)", "morf": "MoRF (lower is better)"}
 def find_pictures(folder: Path) -> list[str]:
     """Every picture below a folder, sorted, as paths relative to it."""
     if not folder.is_dir():
-        raise ValueError(f"--images {str(folder)!r} is no folder")
+        raise ValueError(f"--images {str(folder)!r} is not a folder")
     found = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -221,8 +222,7 @@ def _score(name: str, model: Any, x: Tensor, targets: Tensor, first: int, part: 
     """LeRF and MoRF of a part of a batch, (B, 2); `first` is the number of its first picture."""
     x, targets = x[part], targets[part]
     attribution = attribute(name, model, x, targets, first=first + part.start)
-    scores = [pixel_perturbation(model, x, targets, attribution, order)[1] for order in ORDERS]
-    return torch.stack(scores, 1)
+    return pixel_perturbation(model, x, attribution, targets, "both").mean(2).T
 
 
 def _ahead(calls: Sequence[Any]) -> Iterator[Any]:

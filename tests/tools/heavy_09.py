@@ -1,4 +1,4 @@
-"""The grid of lesson 09: python tests/heavy_09.py
+"""The grid of lesson 09: python tests/tools/heavy_09.py
 
 LeRF and MoRF of every setting on the first 100 test pictures and three networks, picture by
 picture, in thousandths, to data/results/grid.csv. About eleven minutes on one thread.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import dga
-from dga.data import DATA, write_atomically
+from dga.zoo.files import DATA, write_atomically
 
 NETWORKS = ("resnet", "vgg", "inception")
 STEPS, QUANTILES, BETAS = (1, 5, 10, 30), (0.5, 0.7, 0.9, 1.0), (0.0, 0.5, 1.0)
@@ -65,12 +65,12 @@ def main() -> None:
             with torch.no_grad():
                 target = model(x).argmax(1)
             # Nothing and everything removed is the same for every map.
-            ends = dga.pixel_perturbation(model, x, target, x, shares=(0, 1))[0].sum(1)
+            ends = dga.pixel_perturbation(model, x, x, target, shares=(0, 1)).sum(1)
             for setting in tqdm(settings(), desc=f"{name}, {BATCH} pictures", leave=False):
                 for label, attribution in maps(model, x, target, *setting).items():
                     for order in ("lerf", "morf"):
-                        curve, _ = dga.pixel_perturbation(
-                            model, x, target, attribution, order, shares=INTERIOR
+                        curve = dga.pixel_perturbation(
+                            model, x, attribution, target, order, shares=INTERIOR
                         )
                         score = (curve.sum(1) + ends) / (len(INTERIOR) + 2)
                         rows.setdefault((name, label, order), []).extend(
@@ -81,7 +81,7 @@ def main() -> None:
 
 def write(rows: dict[tuple[str, str, str], list[int]]) -> None:
     text = io.StringIO(newline="")
-    text.write("# made by python tests/heavy_09.py\n")
+    text.write("# made by python tests/tools/heavy_09.py\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["network", "setting", "order", *range(PICTURES)])
     writer.writerows([*key, *values] for key, values in rows.items())

@@ -1,4 +1,4 @@
-"""ROAR of lesson 07 with more methods, shares and trials: python tests/heavy_07.py
+"""ROAR of lesson 07 with more methods, shares and trials: python tests/tools/heavy_07.py
 
 Writes data/results/roar.csv (about 10 minutes on one thread). Every training is kept beside it as
 soon as it is done, in roar.csv.resume: an interrupted run goes on where it stopped.
@@ -26,8 +26,8 @@ from tqdm.auto import tqdm
 
 import dga
 from dga import metrics
-from dga.data import DATA, write_atomically
-from dga.evaluation import attribute
+from dga.experiments.evaluation import attribute
+from dga.zoo.files import DATA, write_atomically
 
 METHODS = ("random", "gi", "gbp", "ig", "fg", "gig", "dga")
 SHARES, TRIALS = (0.1, 0.3, 0.5, 0.7, 0.9), 3
@@ -142,7 +142,7 @@ def main() -> None:
     for name, maps in test_maps.items():
         for order in ("morf", "lerf"):
             if (name, order, "", "") not in done:
-                score = dga.pixel_perturbation(model, xt, said, maps, order)[1]
+                score = dga.pixel_perturbation(model, xt, maps, said, order)
                 keep(name, order, "", "", score.mean().item())
     jobs = [("pictures", share, trial, name) for trial in range(TRIALS) for share in SHARES
             for name in train_maps]  # fmt: skip
@@ -159,7 +159,7 @@ def main() -> None:
             inputs = [borrowed(x, a, share), borrowed(xt, b, share)]
         keep(name, kind, share, trial, accuracy(fit(inputs[0], y, trial + 1), inputs[1], yt))
     text = io.StringIO(newline="")
-    text.write("# made by python tests/heavy_07.py\n")
+    text.write("# made by python tests/tools/heavy_07.py\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([*key, value] for key, value in sorted(done.items()))

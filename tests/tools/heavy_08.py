@@ -1,4 +1,4 @@
-"""Results that lesson 08 reads, too slow for a lesson: python tests/heavy_08.py [PART ...]
+"""Results that lesson 08 reads, too slow for a lesson: python tests/tools/heavy_08.py [PART ...]
 
 localisation    all methods on 100 pictures by three networks, and on small objects
 noise           maps of noisy pictures: rank correlation with the clean map, LeRF and MoRF
@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import dga
-from dga import metrics, plots
-from dga.data import DATA, write_atomically
-from dga.evaluation import attribute
-from dga.models import ResNet
+from dga import metrics
+from dga.experiments.evaluation import attribute
+from dga.lessons import plots
+from dga.zoo.architectures import ResNet
+from dga.zoo.files import DATA, write_atomically
 
 NETWORKS = ("vgg", "resnet", "inception")
 METHODS = ("gi", "gbp", "ig", "fg", "dga")
@@ -152,7 +153,7 @@ def _fit(x: Tensor, labels: Tensor, seed: int, name: str) -> nn.Module:
 
 def _scores(model: nn.Module, x: Tensor, target: Tensor, a: Tensor) -> dict[str, Tensor]:
     orders = ("lerf", "morf")
-    return {o: metrics.pixel_perturbation(model, x, target, a, o)[1] for o in orders}
+    return {o: metrics.pixel_perturbation(model, x, a, target, o).mean(1) for o in orders}
 
 
 def _rows(start: int, values: dict[str, Tensor], **fixed: object) -> Iterator[Row]:
@@ -179,7 +180,7 @@ def main() -> None:
     for part in parts:
         rows = list(PARTS[part]())
         text = io.StringIO(newline="")
-        text.write("# made by python tests/heavy_08.py\n")
+        text.write("# made by python tests/tools/heavy_08.py\n")
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

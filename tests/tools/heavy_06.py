@@ -1,4 +1,4 @@
-"""Table 1 on all shipped test pictures, for lesson 06: python tests/heavy_06.py [NETWORK ...]
+"""Table 1 on all shipped test pictures, for lesson 06: python tests/tools/heavy_06.py [NETWORK ...]
 
 Writes data/results/table1.csv (mean, 95 % bootstrap interval, and DGA minus the method, paired)
 and table1_curves.csv (the mean curves). A network that is named replaces its own rows only, so an
@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 
 import dga
 from dga import metrics
-from dga.data import DATA, write_atomically
-from dga.evaluation import TABLE, attribute
+from dga.experiments.evaluation import TABLE, attribute
+from dga.zoo.files import DATA, write_atomically
 
 NETWORKS = ("vgg", "resnet", "inception")
 FINE = tuple(k / 100 for k in range(11))
@@ -53,8 +53,8 @@ def curves(
             maps[name] = gaussian_blur(maps[of], 13, 2.0)
         maps["centre"] = centre(x)
         for name, a in maps.items():
-            lerf = dga.pixel_perturbation(model, x, targets, a, "lerf")[0]
-            morf = dga.pixel_perturbation(model, x, targets, a, "morf", shares=shares)[0]
+            lerf = dga.pixel_perturbation(model, x, a, targets, "lerf")
+            morf = dga.pixel_perturbation(model, x, a, targets, "morf", shares=shares)
             found = {
                 "lerf": lerf,
                 "morf": morf[:, [shares.index(s) for s in metrics.SHARES]],
@@ -91,7 +91,7 @@ def merge(name: str, columns: tuple[str, ...], network: str, new: list[tuple]) -
             old = [tuple(row) for row in csv.reader(file) if not row[0].startswith("#")][1:]
     kept = {n: [row for row in old if row[0] == n] for n in NETWORKS} | {network: new}
     text = io.StringIO(newline="")
-    text.write("# made by python tests/heavy_06.py\n")
+    text.write("# made by python tests/tools/heavy_06.py\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(row for n in NETWORKS for row in kept[n])

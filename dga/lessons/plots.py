@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 
+from dga.methods import METHODS
+
 Pixels = NDArray[np.float32]
 MAGNITUDE, SIGNED = "cividis", "bwr"  # bwr: blue - white - red
 # Each attribution is scaled to this percentile of its sizes, so that a few pixels do not blacken
@@ -22,15 +24,7 @@ MAGNITUDE, SIGNED = "cividis", "bwr"  # bwr: blue - white - red
 PERCENTILE = 99.0
 PANEL = 2.2  # inches
 # One colour a method in every figure.
-COLOURS = {
-    "random": "#7f7f7f",
-    "gi": "#e69f00",
-    "gbp": "#cc79a7",
-    "ig": "#56a0d3",
-    "fg": "#00224e",
-    "gig": "#8c6d9e",
-    "dga": "#c23b22",
-}
+COLOURS = {"random": "#7f7f7f", **{name: method.colour for name, method in METHODS.items()}}
 
 
 def relevance(attribution: Tensor, *, signed: bool = False) -> Pixels:

@@ -1,4 +1,4 @@
-"""The table of claims: what the paper says, and what the lessons print: python tests/claims.py
+"""The table of claims: what the paper says, and what the lessons print: python tests/tools/claims.py
 
 Reads the committed outputs of the lessons and writes the table between the markers in README.md and
 in the last lesson. A test checks that both are what the outputs say.
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import nbformat
 
-from dga.data import write_atomically
+from dga.zoo.files import write_atomically
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 LAST = ROOT / "notebooks" / "10_your_network_your_photo.ipynb"
 BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
 

@@ -11,17 +11,24 @@ import torch
 from PIL import Image
 
 import dga
-from dga import widgets
+from dga.lessons import explorer as explorer_module
+from dga.lessons import explorers
 
 KINDS = {
-    "explore": {"Picture": "3 car, desert", "Network": "vgg", "Class": 2, "Method": "ig"},
-    "noise": {"Noise": 0.1, "Picture": "3 car, desert"},
-    "path": {"Step": 20, "Baseline": "black", "Network": "smooth"},
-    "biases": {"Layer": 4, "Network": "vgg"},
-    "masks": {"Share": 0.8, "Quantile q": 0.5, "Step n": 3},
-    "distillation": {"Step n": 7, "Steps N": 9, "Quantile q": 0.5, "Masks": "weak", "beta": 0.5},
-    "perturbation": {"Removed %": 20, "Method": "fg", "Order": "lerf"},
-    "comparison": {"Top %": 30, "Picture": "3 car, desert", "Class": 1},
+    "explore_method": {"Picture": "3 car, desert", "Network": "vgg", "Class": 2, "Method": "ig"},
+    "explore_noise": {"Noise": 0.1, "Picture": "3 car, desert"},
+    "explore_path": {"Step": 20, "Baseline": "black", "Network": "smooth"},
+    "explore_biases": {"Layer": 4, "Network": "vgg"},
+    "explore_masks": {"Share": 0.8, "Quantile q": 0.5, "Step n": 3},
+    "explore_distillation": {
+        "Step n": 7,
+        "Steps N": 9,
+        "Quantile q": 0.5,
+        "Masks": "weak",
+        "beta": 0.5,
+    },
+    "explore_perturbation": {"Removed %": 20, "Method": "fg", "Order": "lerf"},
+    "explore_methods": {"Top %": 30, "Picture": "3 car, desert", "Class": 1},
 }
 
 
@@ -31,14 +38,14 @@ def picture(explorer) -> Image.Image:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_control_changes_the_picture(kind):
-    explorer = getattr(widgets, kind)()
+    explorer = getattr(explorers, kind)()
     assert picture(explorer).width > 400
     for name, value in KINDS[kind].items():
         before, text = explorer.image.value, explorer.text
         explorer.controls[name].value = value
         assert explorer.image.value != before, name
         assert explorer.text != text, name
-    assert kind in repr(explorer)
+    assert kind.removeprefix("explore_") in repr(explorer)
     assert len(repr(explorer)) <= 110  # ipywidgets cuts there
     assert all(control.description for control in explorer.controls.values())
 
@@ -46,7 +53,7 @@ def test_every_control_changes_the_picture(kind):
 def test_every_kind_is_tested():
     made = {
         name
-        for name, value in vars(widgets).items()
+        for name, value in vars(explorers).items()
         if callable(value) and getattr(value, "__annotations__", {}).get("return") == "Explorer"
     }
     assert made == set(KINDS)
@@ -54,7 +61,7 @@ def test_every_kind_is_tested():
 
 @pytest.mark.parametrize("baseline", ["grey", "black"])
 def test_the_path_ends_as_integrated_gradients(baseline):
-    explorer = widgets.path()
+    explorer = explorers.explore_path()
     explorer.controls["Baseline"].value = baseline
     explorer.controls["Step"].value = 31
     shown = explorer._shown
@@ -66,7 +73,7 @@ def test_the_path_ends_as_integrated_gradients(baseline):
 
 
 def test_the_distillation_ends_as_dga():
-    explorer = widgets.distillation(picture=3)
+    explorer = explorers.explore_distillation(picture=3)
     shown = explorer._shown
     ((_, positive, negative, score),) = explorer._results.values()
     plain = dga.distilled_gradient_aggregation(shown.model, shown.x)
@@ -77,18 +84,18 @@ def test_the_distillation_ends_as_dga():
 
 
 def test_the_biases_add_up_to_the_score():
-    explorer = widgets.biases()
+    explorer = explorers.explore_biases()
     explorer.controls["Layer"].value = 99  # clamped to the last one
     total, score = re.findall(r"= (-?[\d.]+), of a score of (-?[\d.]+)\.", explorer.text)[0]
     assert total == score
 
 
 def test_the_noise_moves_nothing_at_zero():
-    assert set(re.findall(r"([\d.]+) %", widgets.noise().text)) == {"0.0"}
+    assert set(re.findall(r"([\d.]+) %", explorers.explore_noise().text)) == {"0.0"}
 
 
 def test_fewer_steps_pull_the_step_along():
-    explorer = widgets.distillation()
+    explorer = explorers.explore_distillation()
     explorer.controls["Step n"].value = 25
     explorer.controls["Steps N"].value = 10
     assert explorer.controls["Step n"].value == 10
@@ -96,13 +103,13 @@ def test_fewer_steps_pull_the_step_along():
 
 
 def test_a_method_that_does_not_fit_says_so():
-    explorer = widgets.explore(network="smooth", method="dga")
+    explorer = explorers.explore_method(network="smooth", method="dga")
     explorer.controls["Method"].value = "fg"
     assert explorer.text.startswith("Not possible here: layer")
     explorer.controls["Method"].value = "ig"
     assert explorer.text.startswith("The network says")
     assert "Not possible on this network: Guided Backprop, FullGrad" in (
-        widgets.comparison(network="smooth").text
+        explorers.explore_methods(network="smooth").text
     )
 
 
@@ -114,7 +121,7 @@ def photo(colour, kind="png"):
 
 @pytest.mark.parametrize("version", [7, 8])
 def test_a_photo_of_ones_own(version):
-    explorer = widgets.explore()
+    explorer = explorers.explore_method()
 
     def upload(name, content):
         # What the front end sends, as ipywidgets 7 and 8 hand it on.
@@ -141,7 +148,7 @@ def test_a_photo_of_ones_own(version):
 def test_own_networks_and_pictures():
     model = dga.load_model("squeezenet1_1", None)
     photos = {"a wall": Image.new("RGB", (300, 240), "white")}
-    explorer = widgets.explore("gi", networks={"mine": model}, pictures=photos)
+    explorer = explorers.explore_method("gi", networks={"mine": model}, pictures=photos)
     assert explorer.controls["Picture"].options == ("a wall",)
     assert len(explorer.controls["Class"].options) == 21  # of 1000, the best
 
@@ -157,18 +164,18 @@ def test_own_networks_and_pictures():
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        widgets.explore(**arguments)
+        explorers.explore_method(**arguments)
 
 
 def test_a_progress_bar_shows_only_while_it_takes_long(monkeypatch):
-    explorer = widgets.explore(method="g")
+    explorer = explorers.explore_method(method="g")
     seen = []
     clock = iter(range(1000))
-    monkeypatch.setattr(widgets.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(explorer_module.time, "monotonic", lambda: next(clock))
     for _ in explorer.bar(range(4)):
         seen.append(explorer._bar.layout.visibility)
     assert seen == ["visible"] * 4 and explorer._bar.layout.visibility == "hidden"
-    monkeypatch.setattr(widgets.time, "monotonic", lambda: 0)
+    monkeypatch.setattr(explorer_module.time, "monotonic", lambda: 0)
     assert list(explorer.bar(range(2))) == [0, 1]
     assert explorer._bar.layout.visibility == "hidden"
 
@@ -176,14 +183,14 @@ def test_a_progress_bar_shows_only_while_it_takes_long(monkeypatch):
 def test_models_are_left_as_they_were():
     model = dga.load_model("vgg")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    explorer = widgets.distillation(networks={"mine": model})
+    explorer = explorers.explore_distillation(networks={"mine": model})
     explorer.controls["Steps N"].value = 3
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
 def test_noise_leaves_out_what_does_not_fit_the_network():
-    explorer = widgets.noise(("g", "fg"), network="smooth")
+    explorer = explorers.explore_noise(("g", "fg"), network="smooth")
     assert "Gradient 0.0 %" in explorer.text and "Not possible on this network: FullGrad" in (
         explorer.text
     )

@@ -1,7 +1,7 @@
 """Writes the set-up cell and the badges into every notebook, and the badges into the README.
 
-python tests/badges.py                     unstamped, as committed
-python tests/badges.py owner/name tag      with Colab and Binder badges (make badges REPO= REF=)
+python tests/tools/badges.py                     unstamped, as committed
+python tests/tools/badges.py owner/name tag      with Colab and Binder badges
 
 Can be run again, with another address as well. The text of the set-up cell lives here.
 """
@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from dga.data import write_atomically
+from dga.zoo.files import write_atomically
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SETUP = """\
 %matplotlib inline
 REPO, REF = "{repo}", "{ref}"  # filled in by `make badges`
 try:
-    import dga.quota
+    import dga.lessons.threads
 except ModuleNotFoundError:  # not installed: look in the folders above and below, or clone it
     import os, pathlib, subprocess, sys
     here = pathlib.Path.cwd()
@@ -33,7 +33,7 @@ except ModuleNotFoundError:  # not installed: look in the folders above and belo
         clone = "git clone -q --depth=1 -c advice.detachedHead=false -b".split()
         subprocess.run([*clone, REF, REPO, "dga-lessons"], check=True)
     sys.path.insert(0, str((found or [here / "dga-lessons"])[0])); sys.modules.pop("dga", None)
-import dga.quota; dga.quota.keep_to_cpu_quota()"""
+from dga.lessons.threads import keep_to_cpu_quota; keep_to_cpu_quota()"""
 START = "[![Open in Colab]("  # the line is known by its beginning; a comment there would hide it
 _BADGES = re.compile(rf"\n*{re.escape(START)}.*")
 

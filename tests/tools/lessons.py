@@ -1,4 +1,4 @@
-"""Runs lessons and keeps their output: python tests/lessons.py [--check] [FILE ...]
+"""Runs lessons and keeps their output: python tests/tools/lessons.py [--check] [FILE ...]
 
 Prints for each its cells, words, lines of code, seconds, and the largest anonymous memory of its
 kernel (Binder kills a kernel at 2 GB; 700 MB is our limit). With --check nothing is written.
@@ -18,9 +18,9 @@ from nbclient import NotebookClient
 from PIL import Image
 from tqdm.auto import tqdm
 
-from dga.data import write_atomically
+from dga.zoo.files import write_atomically
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LIMIT = 700  # MB
 

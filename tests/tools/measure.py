@@ -1,4 +1,4 @@
-"""Tables of the paper, on this machine: python tests/measure.py WHAT
+"""Tables of the paper, on this machine: python tests/tools/measure.py WHAT
 
 real        LeRF and MoRF of all methods on the optional folder of real photographs
 shipped     LeRF, MoRF and localisation on the shipped test set, for every shipped network
@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import dga
-from dga import metrics, plots
-from dga.data import DATA, load_photo, real_folder, write_atomically
-from dga.evaluation import LABELS, attribute, perturbation_scores
-from dga.models import SHIPPED
+from dga import metrics
+from dga.experiments.evaluation import LABELS, attribute, perturbation_scores
+from dga.lessons import plots
+from dga.zoo.files import DATA, real_folder, write_atomically
+from dga.zoo.loading import SHIPPED
+from dga.zoo.photographs import load_photo
 
 
 def real_photographs(limit: int | None = None) -> tuple[nn.Module, Tensor]:
@@ -166,7 +168,7 @@ def quantus_speed() -> None:
     for _ in range(5):
         for name, run in (
             ("Quantus", lambda: flip(model=model, **data)),
-            ("dga", lambda: dga.pixel_perturbation(model, x, targets, a, "morf", shares=shares)),
+            ("dga", lambda: dga.pixel_perturbation(model, x, a, targets, "morf", shares=shares)),
         ):
             began = time.perf_counter()
             run()

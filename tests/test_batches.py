@@ -16,8 +16,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 import dga
-from dga import streaming
-from dga.streaming import Halving, fitting_batch
+from dga import batches
+from dga.batches import Halving, fitting_batch
 
 
 @pytest.fixture
@@ -163,12 +163,12 @@ def test_batch_follows_free_memory(network, monkeypatch):
     network = network.float()
     sizes = []
     for free in (1, 10**5, 10**6, 10**12):
-        monkeypatch.setattr(streaming, "_free_memory", lambda _, free=free: free)
+        monkeypatch.setattr(batches, "_free_memory", lambda _, free=free: free)
         sizes.append(fitting_batch(network, x))
     assert sizes == sorted(sizes) and sizes[0] == 1 and sizes[-1] == 16
     assert all(size & (size - 1) == 0 for size in sizes)
     monkeypatch.undo()
-    assert 2**20 < streaming._free_memory(torch.device("cpu")) < 2**50
+    assert 2**20 < batches._free_memory(torch.device("cpu")) < 2**50
 
 
 # Several processes

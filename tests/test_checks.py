@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import dga
-from dga import check
-from dga.check import TASKS, Wrong
+from dga.lessons import checks
+from dga.lessons.checks import TASKS, Wrong
 
 MISTAKES = [(name, message) for name, task in TASKS.items() for message in task.mistakes]
 
@@ -31,7 +31,7 @@ def test_no_two_mistakes_of_a_task_are_the_same(name):
     results = [[wrong(*case) for case in task.cases()] for wrong in task.mistakes.values()]
     for k, result in enumerate(results):
         for other in results[:k]:
-            assert not all(map(check._equal, result, other))
+            assert not all(map(checks.task._equal, result, other))
 
 
 def library(method, **options):
@@ -39,58 +39,58 @@ def library(method, **options):
 
 
 def test_truths_agree_with_the_library():
-    model, (x, target) = check.network(), check.pictures()
+    model, (x, target) = checks.examples.network(), checks.examples.pictures()
     close = torch.testing.assert_close
-    close(check.input_gradient.truth(model, x, target), dga.gradient(model, x, target))
+    close(checks.input_gradient.truth(model, x, target), dga.gradient(model, x, target))
     close(
-        check.gradient_times_input.truth(model, x, target),
+        checks.gradient_times_input.truth(model, x, target),
         dga.gradient_times_input(model, x, target),
     )
     close(
-        check.integrated_gradients.truth(model, x, target, 5),
+        checks.integrated_gradients.truth(model, x, target, 5),
         dga.integrated_gradients(model, x, target, steps=5),
     )
     a, delta = dga.integrated_gradients(model, x, target, steps=3, return_delta=True)
-    scores = [check._score(model, at, target) for at in (x, 0 * x)]
-    close(check.convergence_delta.truth(a, *scores), delta)
-    close(check.uniform_fullgrad.truth(model, x, target), dga.uniform_fullgrad(model, x, target))
+    scores = [checks.examples.score(model, at, target) for at in (x, 0 * x)]
+    close(checks.convergence_delta.truth(a, *scores), delta)
+    close(checks.uniform_fullgrad.truth(model, x, target), dga.uniform_fullgrad(model, x, target))
     terms = dga.bias_attributions(model, x, target)
-    close(check.bias_sum.truth(model, x, target), sum(t.flatten(1).sum(1) for t in terms.values()))
-    for v, share in check._ties():
+    close(checks.bias_sum.truth(model, x, target), sum(t.flatten(1).sum(1) for t in terms.values()))
+    for v, share in checks.masks._ties():
         batch = v[None]
-        assert torch.equal(check.weak_mask.truth(v, share),
+        assert torch.equal(checks.weak_mask.truth(v, share),
                            dga.weak_contributor_mask(batch, share)[0])  # fmt: skip
-        assert torch.equal(check.extreme_mask.truth(v, share),
+        assert torch.equal(checks.extreme_mask.truth(v, share),
                            dga.extreme_positive_contributor_mask(batch, share)[0])  # fmt: skip
     steps = list(dga.distill(model, x, target, steps=4, epc_quantile=0.8))
     for mine, step in zip(
-        check.distilled_inputs.truth(model, x, target, 4, 0.8), steps, strict=True
+        checks.distilled_inputs.truth(model, x, target, 4, 0.8), steps, strict=True
     ):
         close(mine, step.distilled)
     for beta in (0.0, 0.5):
         close(
-            check.distilled_gradient_aggregation.truth(model, x, target, 4, 0.8, beta),
+            checks.distilled_gradient_aggregation.truth(model, x, target, 4, 0.8, beta),
             dga.distilled_gradient_aggregation(
                 model, x, target, steps=4, epc_quantile=0.8, negative_scale=beta
             ),
         )
-    ((_, _, _, relevance, shares),) = check._perturbed()
+    ((_, _, _, relevance, shares),) = checks.aggregation._perturbed()
     curve = dga.pixel_perturbation(
-        model, x, target, relevance[:, None].expand_as(x), "morf", shares=shares
-    )[0]
-    close(check.morf_curve.truth(model, x, target, relevance, shares), curve)
+        model, x, relevance[:, None].expand_as(x), target, "morf", shares=shares
+    )
+    close(checks.morf_curve.truth(model, x, target, relevance, shares), curve)
 
 
 def test_gradients_left_in_the_parameters_are_found_and_removed():
     def careless(model, x, target):
         x.requires_grad_()
-        check._score(model, x, target).sum().backward()
+        checks.examples.score(model, x, target).sum().backward()
         return x.grad
 
     with pytest.raises(Wrong, match="left behind in the parameters"):
-        check.input_gradient(careless)
-    assert all(p.grad is None for p in check.network().parameters())
-    check.input_gradient(check.input_gradient.truth)  # the next one is not blamed for it
+        checks.input_gradient(careless)
+    assert all(p.grad is None for p in checks.examples.network().parameters())
+    checks.input_gradient(checks.input_gradient.truth)  # the next one is not blamed for it
 
 
 @pytest.mark.parametrize(
@@ -105,22 +105,22 @@ def test_gradients_left_in_the_parameters_are_found_and_removed():
 )
 def test_other_wrong_answers(answer, message):
     with pytest.raises(Wrong, match=message):
-        check.input_gradient(answer)
+        checks.input_gradient(answer)
 
 
 def test_types_and_lengths():
     with pytest.raises(Wrong, match=r"must return torch.bool, this is torch.float64"):
-        check.weak_mask(lambda v, s: check.weak_mask.truth(v, s).double())
+        checks.weak_mask(lambda v, s: checks.weak_mask.truth(v, s).double())
     with pytest.raises(Wrong, match=r"must return torch.float64, this is torch.float32"):
-        check.blend(lambda w, e, n, N: check.blend.truth(w, e, n, N).float())
+        checks.blend(lambda w, e, n, N: checks.blend.truth(w, e, n, N).float())
     with pytest.raises(Wrong, match=r"must return 5 things, this is 6"):
-        check.distilled_inputs(lambda m, x, t, N, q: [x] * 6)
+        checks.distilled_inputs(lambda m, x, t, N, q: [x] * 6)
     with pytest.raises(Wrong, match=r"number 1: the value at"):
-        check.distilled_inputs(lambda m, x, t, N, q: [x] * 5)
+        checks.distilled_inputs(lambda m, x, t, N, q: [x] * 5)
     with pytest.raises(Wrong, match=r"must return a number, this is str"):
-        check.finite_difference(lambda f, x, i, h: "12")
+        checks.finite_difference(lambda f, x, i, h: "12")
     with pytest.raises(Wrong, match=r"the value is 0, right is"):
-        check.finite_difference(lambda f, x, i, h: 0)
+        checks.finite_difference(lambda f, x, i, h: 0)
 
 
 def test_an_exception_is_the_learners():
@@ -128,33 +128,33 @@ def test_an_exception_is_the_learners():
         return undefined_name  # noqa: F821
 
     with pytest.raises(Wrong) as caught:
-        check.input_gradient(broken)
+        checks.input_gradient(broken)
     text = str(caught.value)
     assert "NameError: name 'undefined_name' is not defined" in text
-    assert "test_check.py" in text and "return undefined_name" in text
-    assert "dga/check.py" not in text
+    assert "test_checks.py" in text and "return undefined_name" in text
+    assert "dga/lessons" not in text
     assert caught.value._render_traceback_() == [f"Not yet: {text}"]
 
 
 def test_changing_the_arguments_does_not_change_the_question():
     def destructive(model, x, target):
-        result = check.input_gradient.truth(model, x, target)
+        result = checks.input_gradient.truth(model, x, target)
         x.zero_(), target.zero_()
         return result
 
-    check.input_gradient(destructive)
-    check.input_gradient(check.input_gradient.truth)
+    checks.input_gradient(destructive)
+    checks.input_gradient(checks.input_gradient.truth)
 
 
 def test_choices(capsys):
-    check.prediction("b", "ABC")
+    checks.prediction("b", "ABC")
     for bad in ("", "D", None, "AB"):
         with pytest.raises(Wrong, match="one letter, A, B, C"):
-            check.prediction(bad, "ABC")
+            checks.prediction(bad, "ABC")
     why = {"A": "because", "B": "no: that is the sky"}
-    check.choice("a", "A", why)
+    checks.choice("a", "A", why)
     assert "Right. because" in capsys.readouterr().out
     with pytest.raises(Wrong, match="the sky"):
-        check.choice("B", "A", why)
+        checks.choice("B", "A", why)
     with pytest.raises(Wrong, match="one letter"):
-        check.choice(None, "A", why)
+        checks.choice(None, "A", why)

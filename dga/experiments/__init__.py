@@ -1,0 +1,1 @@
+"""What long runs need: evaluation of a folder of pictures, benchmark, processes."""

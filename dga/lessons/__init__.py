@@ -1,0 +1,1 @@
+"""What teaching needs: figures, explorers, feedback for assignments."""

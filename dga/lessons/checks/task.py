@@ -1,0 +1,152 @@
+"""One task of an assignment: the truth, the mistakes people make with it, and what is said.
+
+An answer that equals a mistake is told so by name, any other wrong one by its shape or by the first
+value that differs.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Wrong(AssertionError):
+    """A wrong answer; a notebook shows the sentence and no traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Not yet: {self}"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of an assignment; called with the learner's function.
+
+    Attributes:
+        call: how the function is called, for messages.
+        cases: the arguments of each example.
+        truth: the right function.
+        mistakes: what to say -> the function that is wrong in this way.
+    """
+
+    call: str
+    cases: Callable[[], Sequence[tuple]]
+    truth: Callable[..., Any]
+    mistakes: Mapping[str, Callable[..., Any]]
+
+    def __call__(self, answer: Callable[..., Any]) -> None:
+        """Prints that the answer is right.
+
+        Raises:
+            Wrong: with the reason.
+        """
+        if not callable(answer):
+            raise Wrong(f"a function is needed, {self.call}; this is {type(answer).__name__}")
+        given = [_run(answer, case) for case in self.cases()]
+        right = [self.truth(*case) for case in self.cases()]
+        for got, wanted in zip(given, right, strict=True):
+            _same_kind(got, wanted, self.call)
+        if all(map(_equal, given, right)):
+            print("Right.")
+            return
+        for message, mistake in self.mistakes.items():
+            if all(map(_equal, given, (mistake(*case) for case in self.cases()))):
+                raise Wrong(message)
+        for got, wanted in zip(given, right, strict=True):
+            if not _equal(got, wanted):
+                raise Wrong(_first_difference(got, wanted))
+
+
+def _run(answer: Callable[..., Any], case: tuple) -> Any:
+    """The learner's result; an exception is shown as theirs, from their first line on."""
+    models = [argument for argument in case if isinstance(argument, nn.Module)]
+    try:
+        result = answer(*(a.clone() if isinstance(a, Tensor) else a for a in case))
+    except Exception as error:
+        frames = error.__traceback__ and error.__traceback__.tb_next  # without this function
+        text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+        raise Wrong(f"your function stopped with an exception.\n{text}") from None
+    for parameter in (p for model in models for p in model.parameters()):
+        if parameter.grad is not None:
+            for p in models[0].parameters():
+                p.grad = None
+            raise Wrong(
+                "gradients are left behind in the parameters of the model: .backward() computes "
+                "them too. Ask for the one you want: torch.autograd.grad(score.sum(), x)"
+            )
+    return result
+
+
+def _same_kind(got: Any, wanted: Any, call: str) -> None:
+    if got is None or got is NotImplemented:
+        raise Wrong(f"{call} returns nothing yet")
+    if isinstance(wanted, list | tuple):
+        if not isinstance(got, list | tuple) or len(got) != len(wanted):
+            size = f"{len(got)}" if isinstance(got, list | tuple) else type(got).__name__
+            raise Wrong(f"{call} must return {len(wanted)} things, this is {size}")
+        for a, b in zip(got, wanted, strict=True):
+            _same_kind(a, b, call)
+        return
+    if not isinstance(wanted, Tensor) or not wanted.dim():
+        if not isinstance(got, int | float | bool) and not (
+            isinstance(got, Tensor) and not got.dim()
+        ):
+            raise Wrong(f"{call} must return a number, this is {type(got).__name__}")
+        return
+    if not isinstance(got, Tensor):
+        raise Wrong(f"{call} must return a tensor, this is {type(got).__name__}")
+    if got.shape != wanted.shape:
+        raise Wrong(f"{call} must return shape {tuple(wanted.shape)}, this has {tuple(got.shape)}")
+    if got.dtype != wanted.dtype:
+        raise Wrong(f"{call} must return {wanted.dtype}, this is {got.dtype}")
+
+
+def _equal(got: Any, wanted: Any) -> bool:
+    if isinstance(wanted, list | tuple):
+        return len(got) == len(wanted) and all(map(_equal, got, wanted))
+    a, b = (torch.as_tensor(v).detach().double() for v in (got, wanted))
+    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+def _first_difference(got: Any, wanted: Any) -> str:
+    if isinstance(wanted, list | tuple):
+        k = next(k for k in range(len(wanted)) if not _equal(got[k], wanted[k]))
+        return f"number {k}: {_first_difference(got[k], wanted[k])}"
+    a, b = (torch.as_tensor(v).detach().double() for v in (got, wanted))
+    differs = ~torch.isclose(a, b, rtol=1e-6, atol=1e-9)
+    if not a.dim():
+        return f"the value is {a:.6g}, right is {b:.6g}"
+    place = tuple(differs.nonzero()[0].tolist())
+    share = differs.double().mean()
+    return (
+        f"the value at {list(place)} is {a[place] + 0.0:.6g}, right is {b[place]:.6g} "
+        f"({share:.0%} of the values differ)"
+    )
+
+
+def prediction(answer: Any, choices: str) -> None:
+    """Whether one of the choices was made; a prediction need not be right.
+
+    Raises:
+        Wrong: if not.
+    """
+    if not isinstance(answer, str) or len(answer) != 1 or answer.upper() not in choices:
+        raise Wrong(f"write one letter, {', '.join(choices)}, in quotation marks")
+    print("Noted. Now run on and see.")
+
+
+def choice(answer: Any, right: str, why: Mapping[str, str]) -> None:
+    """A question with one right letter, found out by measuring; `why` explains each letter.
+
+    Raises:
+        Wrong: with the explanation of the letter.
+    """
+    if not isinstance(answer, str) or answer.upper() not in why:
+        raise Wrong(f"write one letter, {', '.join(why)}, in quotation marks")
+    if answer.upper() != right:
+        raise Wrong(why[answer.upper()])
+    print(f"Right. {why[right]}")

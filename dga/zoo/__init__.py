@@ -1,0 +1,1 @@
+"""What is explained: photographs, drawn pictures, networks, and their training."""

@@ -1,0 +1,34 @@
+"""Where the shipped pictures and networks lie, and how files are written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGED = Path(__file__).parent.parent / "_data"  # inside an installed wheel
+DATA = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent.parent / "data"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that it is there in full or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def real_folder() -> Path | None:
+    """The optional folder of real photographs that the variable DGA_REAL names, or None.
+
+    Raises:
+        ValueError: if the variable names something else.
+    """
+    named = os.environ.get("DGA_REAL")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not (folder / "labels.csv").is_file():
+        raise ValueError(f"DGA_REAL is {named!r}, which is not a folder with a file labels.csv")
+    return folder
