@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, groupby, islice
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from dga.engine import Engine, Progress, current_precision, precision
-from dga.validation import check_count
+from dga.validation import Model, check_count, check_extra_args, out_of_memory
 
 # Larger batches make a CPU no faster, and a GPU hardly.
 _LARGEST = {"cpu": 16, "cuda": 128}
@@ -22,30 +22,31 @@ _LARGEST = {"cpu": 16, "cuda": 128}
 
 def attribute_many(
     method: Callable[..., Tensor],
-    model: nn.Module,
+    model: Model,
     images: Iterable[Any],
     targets: Any = None,
     *,
     batch: int | None = None,
+    extra_args: Sequence[Any] = (),
     progress: Progress = True,
     **options: Any,
 ) -> Iterator[Tensor]:
     """Attributions of any number of pictures, one after the other, in bounded memory.
 
-        for k, heat in enumerate(dga.attribute_many(dga.integrated_gradients, model, loader)):
-            ...
-
     Args:
         method: one of the methods, or any function with their signature.
-        model: classifier in evaluation mode, on any device.
+        model: classifier in evaluation mode, on any device, or any callable.
         images: a tensor (n, C, H, W), a DataLoader, a dataset, or anything else that gives tensors
             (C, H, W) or batches (B, C, H, W), or tuples that start with one (labels are left
-            aside). Normalised; moved to the model's device where they are not.
-        targets: None (predicted class), an int, integers (n,), or integers (n, K) for K
-            classes of every picture.
+            aside). Normalised; moved to the model's device where they are not. Other inputs than
+            pictures, (n, ...), come as one tensor.
+        targets: None (predicted class), an int, integers (n,), integers (n, K) for K classes of
+            every picture, or a callable (see `gradient`).
         batch: attributions at a time. None takes what fits into the free memory, on a CPU at most
             16. Single float32 maps of `dga` depend on the batch through rounding: fix it where you
             want the same bits again.
+        extra_args: handed to the model behind the inputs; tensors with one row a picture, (n, ...),
+            are split like the pictures.
         progress: show a progress bar, tqdm's or that of a function called like tqdm.
         options: of the method.
 
@@ -53,22 +54,36 @@ def attribute_many(
         Per picture, in their order, its attribution (C, H, W), or (K, C, H, W) with K targets, on
         the device the picture came from. Where memory does not suffice the batch is halved, with
         one warning.
+
+    Raises:
+        TypeError, ValueError: see `gradient`; if targets and images differ in number.
+
+    Example:
+        >>> import dga, torch
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> heats = dga.attribute_many(dga.gradient, model, torch.rand(5, 3, 2, 2), batch=2)
+        >>> len(list(heats))
+        5
     """
     if batch is not None:
         check_count("batch", batch)
-    if targets is not None and not isinstance(targets, int):
+    check_extra_args(extra_args)
+    if targets is not None and not isinstance(targets, int) and not callable(targets):
         targets = torch.as_tensor(targets)
         if targets.dim() not in (0, 1, 2) or targets.is_floating_point():
             raise ValueError(
                 f"targets has shape {tuple(targets.shape)} and is {targets.dtype}; None, an int, "
-                "or integers (n,) or (n, K) are needed"
+                "integers (n,) or (n, K), or a callable are needed"
             )
         targets = targets.cpu()
     several = isinstance(targets, Tensor) and targets.dim() == 2
     known = _count(images)
     if isinstance(targets, Tensor) and targets.dim() and known not in (None, len(targets)):
         raise ValueError(f"targets has {len(targets)} entries for {known} images")
-    # The block in which this was called decides, not the one in which a result is asked for.
+    if known is None and any(isinstance(e, Tensor) and e.dim() for e in extra_args):
+        raise ValueError("extra_args holds tensors, which needs images whose number is known")
+    # The block in which this was called decides, not the one in which a result is asked for; and
+    # between two results the caller's own settings hold.
     chosen, run = current_precision(), Halving()
 
     def attributions() -> Iterator[Tensor]:
@@ -76,15 +91,26 @@ def attribute_many(
         first = next(tasks, None)
         if first is None:
             return
-        with precision(chosen):
-            size = batch or fitting_batch(model, _to_model(first[0][None], model))
-        for x, wanted in _batches(chain([first], tasks), size):
+        size = batch
+        if size is None:
             with precision(chosen):
-                yield from run(partial(attribute, x, wanted), len(x))
+                x = _to_model(first[1][None], model)
+                size = fitting_batch(model, x, targets, rows([first[0]]))
+        for numbers, x, wanted in _batches(chain([first], tasks), size):
+            yield from run(partial(attribute, numbers, x, wanted), len(x))
 
-    def attribute(x: Tensor, wanted: Tensor | None, part: slice) -> Tensor:
-        some = None if wanted is None else wanted[part]
-        return method(model, _to_model(x[part], model), some, **options).to(x.device)
+    def attribute(numbers: list[int], x: Tensor, wanted: Any, part: slice) -> Tensor:
+        some = wanted[part] if isinstance(wanted, Tensor) else wanted
+        given = {"extra_args": rows(numbers[part])} if extra_args else {}
+        with precision(chosen):
+            return method(model, _to_model(x[part], model), some, **given, **options).to(x.device)
+
+    def rows(numbers: list[int]) -> tuple[Any, ...]:
+        def some(extra: Any) -> Any:
+            split = isinstance(extra, Tensor) and extra.dim() and len(extra) == known
+            return extra[numbers] if split else extra
+
+        return tuple(map(some, extra_args))
 
     def pictures() -> Iterator[Tensor]:
         single = attributions()
@@ -111,23 +137,28 @@ def _count(images: Iterable[Any]) -> int | None:
         return None
 
 
-def _tasks(images: Iterable[Any], targets: Any) -> Iterator[tuple[Tensor, int | None]]:
-    """(C, H, W) and the class to explain, a picture with K targets K times."""
+def _tasks(images: Iterable[Any], targets: Any) -> Iterator[tuple[int, Tensor, Any]]:
+    """Number of the picture, (C, H, W), and what to explain; a picture with K targets K times."""
     if not isinstance(targets, Tensor) or not targets.dim():
-        same = None if targets is None else int(targets)
-        yield from ((x, same) for x in _single(images))
+        same = int(targets) if isinstance(targets, Tensor) else targets
+        yield from ((k, x, same) for k, x in enumerate(_single(images)))
         return
     rows = iter(targets.view(len(targets), -1).tolist())
-    for x in _single(images):
+    for k, x in enumerate(_single(images)):
         row = next(rows, None)
         if row is None:
             raise ValueError(f"targets has {len(targets)} entries, but there are more images")
-        yield from ((x, target) for target in row)
+        yield from ((k, x, target) for target in row)
     if next(rows, None) is not None:
         raise ValueError(f"targets has {len(targets)} entries, but there are fewer images")
 
 
 def _single(images: Iterable[Any]) -> Iterator[Tensor]:
+    if isinstance(images, Tensor):
+        if images.dim() < 2:
+            raise ValueError(f"images has shape {tuple(images.shape)}; (n, C, H, W) is needed")
+        yield from images
+        return
     for item in images:
         x = item[0] if isinstance(item, tuple | list) else item
         if not isinstance(x, Tensor) or x.dim() not in (3, 4):
@@ -139,29 +170,37 @@ def _single(images: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def _batches(
-    tasks: Iterable[tuple[Tensor, int | None]], size: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
+    tasks: Iterable[tuple[int, Tensor, Any]], size: int
+) -> Iterator[tuple[list[int], Tensor, Any]]:
     """Up to `size` of one shape in a row."""
-    for _, alike in groupby(tasks, key=lambda task: task[0].shape):
+    for _, alike in groupby(tasks, key=lambda task: task[1].shape):
         while some := list(islice(alike, size)):
-            pictures, wanted = zip(*some, strict=True)
-            x = torch.stack(pictures)
-            yield x, None if wanted[0] is None else torch.tensor(wanted)
+            numbers, pictures, wanted = zip(*some, strict=True)
+            same = wanted[0] is None or callable(wanted[0])
+            yield (
+                list(numbers),
+                torch.stack(pictures),
+                (wanted[0] if same else torch.tensor(wanted, device="cpu")),
+            )
 
 
-def _to_model(x: Tensor, model: nn.Module) -> Tensor:
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+def _to_model(x: Tensor, model: Model) -> Tensor:
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    parameter = next((p for p in parameters if p.is_floating_point()), None)
     return x if parameter is None else x.to(parameter.device)
 
 
-def fitting_batch(model: nn.Module, inputs: Tensor) -> int:
+def fitting_batch(
+    model: Model, inputs: Tensor, targets: Any = None, extra_args: Sequence[Any] = ()
+) -> int:
     """How many pictures like the first of `inputs` fit into half of the free memory, a power of 2.
 
     Measured on one pass: what autograd keeps for the way back, doubled for the gradients on it,
     and a dozen copies of the picture for masks and sums.
     """
-    engine = Engine(model, inputs[:1])
-    own = {p.untyped_storage().data_ptr() for p in engine.network.parameters()}
+    engine = Engine(model, inputs[:1], targets if callable(targets) else None, extra_args)
+    parameters = engine.module.parameters() if engine.module else ()
+    own = {p.untyped_storage().data_ptr() for p in parameters}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -220,7 +259,7 @@ class Halving:
                 start += size
                 continue
             except (RuntimeError, MemoryError) as error:
-                if size == 1 or not _out_of_memory(error):
+                if size == 1 or not out_of_memory(error):
                     raise
             # Here, where the exception no longer keeps the batch alive.
             if torch.cuda.is_available():
@@ -233,9 +272,3 @@ class Halving:
                 )
             self.size = (size + 1) // 2
         return torch.cat(parts)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # The CPU's allocator raises a plain RuntimeError.
-    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)

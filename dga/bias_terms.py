@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,12 +20,12 @@ from torch.nn.modules import module as module_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from dga.engine import Engine
-from dga.validation import Targets
+from dga.engine import Engine, wide_dtype
+from dga.validation import Model, Targets
 
 
 def bias_attributions(
-    model: nn.Module, inputs: Tensor, targets: Targets = None
+    model: Model, inputs: Tensor, targets: Targets = None, *, extra_args: Sequence[Any] = ()
 ) -> dict[str, Tensor]:
     """Every bias term df/db_l * b_l of the network, per position, in the order of the forward pass.
 
@@ -36,7 +36,7 @@ def bias_attributions(
     A bias that never reaches the score appears as zeros.
 
     Args:
-        model, inputs, targets: see `uniform_fullgrad`.
+        model, inputs, targets, extra_args: see `gradient`.
 
     Returns:
         Name of the layer (or "parent.function" for a function called in a forward) -> (B, ...),
@@ -44,21 +44,31 @@ def bias_attributions(
 
     Raises:
         ValueError: naming the layer, if one has an implicit bias that is not elementwise
-            (LayerNorm, attention, products of activations).
+            (LayerNorm, attention, products of activations); or if the terms do not add up.
+
+    Example:
+        >>> import dga, torch
+        >>> model, x = torch.nn.Linear(2, 3), torch.rand(1, 2)
+        >>> {name: tuple(term.shape) for name, term in dga.bias_attributions(model, x, 1).items()}
+        {'linear': (1, 3)}
     """
-    return _decompose(Engine(model, inputs, targets))[1]
+    return _decompose(Engine(model, inputs, targets, extra_args))[1]
 
 
 def _decompose(engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
     """The gradient at the input and every bias term, by one recorded pass."""
     recorder = _BiasRecorder(len(engine.inputs))
-    with _module_names(engine.network, recorder.enter, recorder.leave):
+    with _module_names(engine.module, recorder.enter, recorder.leave):
         score, gradient = engine.score_and_gradient(engine.inputs, recorder)
     terms = recorder.terms()
-    sums = [engine.inputs * gradient, *terms.values()]
-    parts = torch.stack([part.to(score.dtype).flatten(1).sum(1) for part in sums])
-    gap, scale = (score - parts.sum(0)).abs(), score.abs() + parts.abs().sum(0)
-    if (gap > _GAP.get(engine.inputs.dtype, 0.1) * scale).any():
+    parts = [engine.inputs * gradient, *terms.values()]
+    flat = [part.to(score.dtype).reshape(len(score), -1) for part in parts]
+    sums = torch.stack([part.sum(1) for part in flat])
+    gap, scale = (score - sums.sum(0)).abs(), score.abs() + sums.abs().sum(0)
+    allowed = _GAP.get(engine.pass_dtype)
+    if allowed is None:  # half precision: every number of a term may be off by a share of itself
+        allowed, scale = 0.05, torch.stack([part.abs().sum(1) for part in flat]).sum(0)
+    if (gap > allowed * scale).any():
         raise ValueError(
             "the bias terms do not add up to the score: the network does something that cannot be "
             "recorded (a scripted submodule, a custom autograd.Function, a part under no_grad, an "
@@ -72,10 +82,9 @@ _GAP = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
 @contextmanager
-def _module_names(model: nn.Module, enter: Callable, leave: Callable) -> Iterator[None]:
+def _module_names(model: nn.Module | None, enter: Callable, leave: Callable) -> Iterator[None]:
     """Tells which module is running, through global hooks, so that the model keeps its own."""
-    names = {id(module): name for name, module in model.named_modules()}
-
+    names = {id(module): name for name, module in (model.named_modules() if model else ())}
     thread = threading.get_ident()  # the hooks see the modules of every thread
 
     def before(module: nn.Module, _: Any) -> None:
@@ -184,7 +193,7 @@ class _BiasRecorder(TorchFunctionMode):
             positions = 0 if name == "linear" else int(name[-2])
             return None if bias is None else bias.view(-1, *[1] * positions)
         if name == "batch_norm":
-            return _batch_norm_bias(*args, **kwargs)
+            return _batch_norm_bias(func, args, kwargs)
         if name in _ELEMENTWISE and len(tracked) == 1:
             bias = _implicit_bias(func, args, kwargs, tracked[0])
             if bias is not None:
@@ -204,14 +213,23 @@ def _is_tracked(value: Any) -> bool:
 
 
 def _plain_name(func: Callable) -> str:
-    return getattr(func, "__name__", "").strip("_")
+    """Without the underscores of operators and in-place variants, and the overload of a graph's."""
+    return getattr(func, "__name__", "").partition(".")[0].strip("_")
 
 
-def _batch_norm_bias(*args: Any, **kwargs: Any) -> Tensor:
+def _batch_norm_bias(func: Callable, args: tuple, kwargs: dict) -> Tensor:
     """b - running_mean * weight / sqrt(running_var + eps), one value per channel."""
-    call = inspect.signature(F.batch_norm).bind(*args, **kwargs)
-    call.apply_defaults()
-    at = call.arguments
+    if isinstance(func, torch._ops.OpOverload):  # of an exported graph, in another order
+        names = [argument.name for argument in func._schema.arguments]
+    else:
+        names = list(inspect.signature(F.batch_norm).parameters)
+    at = {
+        "weight": None,
+        "bias": None,
+        "eps": 1e-5,
+        **dict(zip(names, args, strict=False)),
+        **kwargs,
+    }
     scale = (at["running_var"] + at["eps"]).rsqrt()
     scale = scale if at["weight"] is None else scale * at["weight"]
     bias = -at["running_mean"] * scale
@@ -231,7 +249,9 @@ def _on_copies(
         return clones.get(id(value), value.clone()) if isinstance(value, Tensor) else value
 
     args, kwargs = tree_map(copy, (args, kwargs))
-    return leaves, func(*args, **kwargs)
+    # Checkpointing hands out hooks for what its own pass keeps; this is not part of it.
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+        return leaves, func(*args, **kwargs)
 
 
 def _implicit_bias(func: Callable, args: tuple, kwargs: dict, tracked: Tensor) -> Tensor | None:
@@ -252,20 +272,21 @@ def _is_homogeneous(func: Callable, args: tuple, kwargs: dict, tracked: list[Ten
     outputs = [v for v in tree_leaves(result) if _is_tracked(v)]
     if not outputs:
         return True
-    generator = torch.Generator().manual_seed(0)
-    value = scale = torch.zeros((), dtype=torch.float64)
+    generator = torch.Generator("cpu").manual_seed(0)
+    wide = wide_dtype(outputs[0].device)
+    value = scale = 0.0
     combination = outputs[0].new_zeros(())
     for output in outputs:
-        weight = torch.randn(output.shape, generator=generator, dtype=torch.float64)
-        terms = output * weight.to(output)
+        weight = torch.randn(output.shape, generator=generator, device="cpu").to(output)
+        terms = output * weight
         combination = combination + terms.sum()
-        value = value + terms.detach().double().sum().cpu()
-        scale = scale + terms.detach().double().square().sum().cpu()
+        value += terms.detach().sum(dtype=wide).item()
+        scale += terms.detach().square().sum(dtype=wide).item()
     slopes = torch.autograd.grad(combination, leaves, allow_unused=True)
     euler = sum(
-        (slope.double() * leaf.detach().double()).sum().cpu()
+        (slope * leaf.detach()).sum(dtype=wide).item()
         for slope, leaf in zip(slopes, leaves, strict=True)
         if slope is not None
     )
     eps = max(torch.finfo(v.dtype).eps for v in (*leaves, *outputs))
-    return bool((value - euler).abs() <= min(1e3 * eps, 0.05) * scale.sqrt())
+    return abs(value - euler) <= min(1e3 * eps, 0.05) * scale**0.5

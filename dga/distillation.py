@@ -13,25 +13,25 @@ The paper's Eq. 10 sums n = 1..N, without beta and divided by a constant; this i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from dga.engine import Engine, Progress, ticks
+from dga.engine import Engine, Progress, check_finite, ticks
 from dga.full_gradient import _spread_evenly
 from dga.masks import (
+    Masks,
+    Unit,
     _combined_mask,
-    _largest_count,
-    _ranked,
     check_unit,
     extreme_positive_contributor_mask,
     weak_contributor_mask,
 )
-from dga.validation import Targets, check_choice, check_count, check_number, check_share
+from dga.validation import Model, Targets, check_choice, check_count, check_number, check_share
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class DistillationStep:
     attribution: Tensor
     score: Tensor
     epc_quantile: float
-    masks: str
-    unit: str
+    masks: Masks
+    unit: Unit
 
     @cached_property
     def weak(self) -> Tensor:
@@ -68,36 +68,30 @@ class DistillationStep:
 
     @cached_property
     def mask(self) -> Tensor:
-        d = _ranked(self.attribution[:1], self.unit).numel()
-        time = self.n / self.steps
-        return _combined_mask(
-            self.attribution,
-            time,
-            _largest_count(time, d),
-            self.epc_quantile,
-            self.masks,
-            self.unit,
-        ).expand_as(self.attribution)
+        share = self.n / self.steps
+        mask = _combined_mask(self.attribution, share, self.epc_quantile, self.masks, self.unit)
+        return mask.expand_as(self.attribution)
 
 
 def distill(
-    model: nn.Module,
+    model: Model,
     inputs: Tensor,
     targets: Targets = None,
     *,
     steps: int = 30,
     epc_quantile: float = 0.9,
-    masks: str = "both",
-    unit: str = "feature",
+    masks: Masks = "both",
+    unit: Unit = "feature",
+    extra_args: Sequence[Any] = (),
     progress: Progress = False,
 ) -> Iterator[DistillationStep]:
     """The distilled sequence: N + 1 steps, each with its local attribution and masks.
 
     Args:
-        model: classifier in evaluation mode, (B, C, H, W) -> (B, classes).
-        inputs: (B, C, H, W), normalised.
-        targets: None (class predicted for `inputs`), an int, or integers (B,). Resolved once.
-        steps: N, 1 or more.
+        model, inputs, targets, extra_args: see `gradient`. The target is resolved once, on
+            `inputs`, never on a distilled input.
+        steps: N, 1 or more; that is N + 1 passes, for n = 0 .. N. (The path methods count passes:
+            their default of 31 costs what DGA's 30 costs.)
         epc_quantile: q, 0..1: attributions above this quantile are extreme.
         masks: "both"; "weak" (Eq. 6, the weight n/N included, so that x~(1) = 0); or "extreme".
         unit: "feature" ranks all C*H*W features, as the paper does; "pixel" ranks pixels.
@@ -105,61 +99,55 @@ def distill(
 
     Yields:
         DistillationStep for n = 0 .. N. Arguments are checked at the call, before the first step.
-        The model must not be changed between two steps; it is not copied.
+        The model must not be changed between two steps.
+
+    Raises:
+        TypeError, ValueError: see `gradient`.
+
+    Example:
+        >>> import dga, torch
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> sequence = dga.distill(model, torch.rand(1, 3, 2, 2), steps=4)
+        >>> [step.n for step in sequence]
+        [0, 1, 2, 3, 4]
     """
     check_count("steps", steps)
     check_share("epc_quantile", epc_quantile)
     check_choice("masks", masks, ("both", "weak", "extreme"))
-    engine = Engine(model, inputs, targets)
+    engine = Engine(model, inputs, targets, extra_args)
     check_unit(engine.inputs, unit)
-    d = _ranked(engine.inputs[:1], unit).numel()
 
-    def attribute(x: Tensor) -> tuple[Tensor, Tensor]:
+    def local_attribution(x: Tensor) -> tuple[Tensor, Tensor]:
         score, gradient = engine.score_and_gradient(x)
-        return score, _spread_evenly(x, score, gradient)  # (1)
-
-    def attribute_and_mask(
-        x: Tensor, time: float | Tensor, count: int | Tensor
-    ) -> tuple[Tensor, ...]:
-        score, phi = attribute(x)
-        mask = _combined_mask(phi, time, count, epc_quantile, masks, unit)  # (3)
-        masked = mask.mul_(engine.inputs) if mask.shape == phi.shape else mask * engine.inputs
-        return score, phi, masked.to(inputs.dtype)  # (4), always the original
+        return score, _spread_evenly(x, score, gradient)
 
     def sequence() -> Iterator[DistillationStep]:
-        step = engine.repeated(attribute_and_mask)
+        local = engine.repeated(local_attribution)
         x = engine.inputs
         for n in ticks(range(steps + 1), progress, "Distilling"):
-            if n < steps:
-                score, phi, following = step(x, n / steps, _largest_count(n / steps, d))
-            else:  # the mask of step N is 0 and would distil an empty picture
-                score, phi = attribute(x)
-            _check_finite(phi)
+            score, phi = local(x)  # (1)
+            check_finite(phi.flatten(1)[:, 0])  # the residual, of all features, is part of each
+            M = _combined_mask(phi, n / steps, epc_quantile, masks, unit)  # (3)
             # What is handed out belongs to the caller, who may change it: nothing here reads it
             # again, and the original is not handed out.
             shown = x.clone() if n == 0 else x
             yield DistillationStep(n, steps, shown, phi, score, epc_quantile, masks, unit)
-            x = following
+            x = (M * engine.inputs).to(inputs.dtype)  # (4), always the original
 
     return sequence()
 
 
-def _check_finite(phi: Tensor) -> None:
-    # The residual holds every value of a picture and is part of each of its features.
-    if not torch.isfinite(phi.flatten(2)[:, 0, 0] if phi.dim() > 2 else phi[:, 0]).all():
-        raise ValueError("model returned a score or gradient that is not finite (NaN or infinity)")
-
-
 def distilled_gradient_aggregation(
-    model: nn.Module,
+    model: Model,
     inputs: Tensor,
     targets: Targets = None,
     *,
     steps: int = 30,
     epc_quantile: float = 0.9,
     negative_scale: float = 0.0,
-    masks: str = "both",
-    unit: str = "feature",
+    masks: Masks = "both",
+    unit: Unit = "feature",
+    extra_args: Sequence[Any] = (),
     progress: Progress = False,
 ) -> Tensor:
     """Distilled Gradient Aggregation (Algorithm 1): the sum over the distilled sequence.
@@ -169,11 +157,21 @@ def distilled_gradient_aggregation(
     same machine gives the same bits.
 
     Args:
-        model, inputs, targets, steps, epc_quantile, masks, unit, progress: see `distill`.
+        model, inputs, targets, steps, epc_quantile, masks, unit, extra_args, progress: see
+            `distill`.
         negative_scale: beta, weight of negative attribution in the sum.
 
     Returns:
         Attribution, same shape, dtype and device as `inputs`; >= 0 with the default beta of 0.
+
+    Raises:
+        TypeError, ValueError: see `gradient`.
+
+    Example:
+        >>> import dga, torch
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> dga.distilled_gradient_aggregation(model, torch.rand(1, 3, 2, 2)).shape
+        torch.Size([1, 3, 2, 2])
     """
     check_number("negative_scale", negative_scale)
     total = None
@@ -185,6 +183,7 @@ def distilled_gradient_aggregation(
         epc_quantile=epc_quantile,
         masks=masks,
         unit=unit,
+        extra_args=extra_args,
         progress=progress,
     ):
         # (2); in place, since what the sequence hands out is ours to change

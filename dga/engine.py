@@ -1,43 +1,50 @@
-"""Runs the network: the score of the target class and its gradient at the input.
+"""Runs the network: the score that is explained and its gradient at the input.
 
 Every method of `dga` asks `Engine` for the same two things, for a whole batch at once:
 
     score = f(x)            one number per picture, before the softmax
     gradient = df/dx        same shape as x
 
-The model is never changed: passes run a twin of it, new module objects around detached aliases of
-its parameters, so no parameter ever collects a gradient, not even between the steps of a suspended
-generator.
+The model is never changed (`dga.twin`). The first pass is watched: it settles what is explained,
+how memory is laid out, and whether the network does something that no gradient can explain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from dga.recording import Recorded, Step
+from dga.twin import runner, unwrapped
 from dga.validation import (
+    Model,
     Targets,
-    TrainingGuard,
+    Watch,
     check_choice,
+    check_extra_args,
     check_inputs,
     check_model,
     check_targets,
+    out_of_memory,
 )
 
 # False, True for a bar by tqdm, or a function that is called like tqdm.
 Progress = bool | Callable[..., Iterable[int]]
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
-_precision: ContextVar[str | None] = ContextVar("precision", default=None)
+Precision = Literal["float32", "tf32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
+_precision: ContextVar[Precision | None] = ContextVar("precision", default=None)
 
 
-def current_precision() -> str | None:
+def current_precision() -> Precision | None:
     """What `precision` was set to."""
     return _precision.get()
 
@@ -48,7 +55,7 @@ _RECORDED = 16 * 3 * 224 * 224
 
 
 @contextmanager
-def precision(name: str | None) -> Iterator[None]:
+def precision(name: Precision | None) -> Iterator[None]:
     """Inside the `with` block, every method runs the passes of a float32 network in a precision.
 
     Only the passes: scores, residuals, ranks and sums stay float32 at least. Ranks amplify
@@ -57,8 +64,19 @@ def precision(name: str | None) -> Iterator[None]:
     Args:
         name: "bfloat16" (half the memory; faster where the hardware has instructions for it),
             "tf32" (NVIDIA GPUs since Ampere: float32 with a short mantissa in convolutions and
-            matrix products), "float32" (full, also where torch would take tf32), or None (torch's
-            own settings, which are the default).
+            matrix products), "float32" (full, also where torch would take tf32 or autocast), or
+            None (torch's own settings, which are the default).
+
+    Raises:
+        ValueError: for another name.
+
+    Example:
+        >>> import dga, torch
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> with dga.precision("bfloat16"):
+        ...     heat = dga.gradient(model, torch.rand(1, 3, 2, 2))
+        >>> heat.dtype
+        torch.float32
     """
     if name is not None:
         check_choice("precision", name, PRECISIONS)
@@ -73,68 +91,96 @@ class Engine:
     """A model, checked and ready to be run on one batch.
 
     Args:
-        model: a classifier that maps inputs to scores of shape (B, classes).
-        inputs: (B, C, H, W), or (B, features), floating point, in the model's own input space.
-        targets: the class to explain: None for the predicted one, an int for all pictures, or
-            integers of shape (B,). Resolved once, on `inputs`, never on modified pictures.
+        model: a module in evaluation mode, or any callable: inputs, extra_args -> output.
+        inputs: (B, ...), floating point, in the model's own input space.
+        targets: what to explain, resolved once, on `inputs`, never on modified pictures: None (the
+            predicted class), an int for all pictures, integers (B,), or a callable that makes one
+            score per picture, (B,), of the model's raw output.
+        extra_args: handed to the model behind the inputs, as they are.
 
     Attributes:
         inputs: the batch, detached, channels-last where that applies (faster convolutions).
-        network: what is run: the model's layers, names and hooks on parameters without gradients.
+        network: what is run.
+        module: its layers and names around parameters without gradients; None for a function.
     """
 
-    def __init__(self, model: nn.Module, inputs: Tensor, targets: Targets = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        inputs: Tensor,
+        targets: Targets = None,
+        extra_args: Sequence[Any] = (),
+    ) -> None:
         check_model(model)
         check_inputs(model, inputs)
         requested = check_targets(targets, inputs)
-        self._resolved: Tensor | None = None
-        self._guard = TrainingGuard()
-        self._in_training = any(module.training for module in model.modules())
+        check_extra_args(extra_args)
+        self._label = type(model).__name__
+        self._model = unwrapped(model)
+        modules = self._model.modules() if isinstance(self._model, nn.Module) else ()
+        self._in_training = any(getattr(module, "training", False) for module in modules)
+        self._precision = _precision.get()
+        if self._precision and inputs.dtype != torch.float32:
+            raise ValueError(
+                f"precision {self._precision!r} is for float32 networks, this one is {inputs.dtype}"
+            )
         # Outside inference mode, so that autograd may save what is made here.
         with torch.inference_mode(False):
-            layout = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
-            self.inputs = inputs.detach().clone(memory_format=layout)
-            self._requested = None if requested is None else requested.clone()
-            # Scripts have no parameters of their own, recurrent layers keep a second list of them.
-            unusual = (torch.jit.ScriptModule, nn.RNNBase)
-            copyable = not any(isinstance(module, unusual) for module in model.modules())
-            self.network = _twin(model, {}) if copyable else model
-        self._precision = _precision.get()
-        if self._precision and self.inputs.dtype != torch.float32:
-            raise ValueError(
-                f"precision {self._precision!r} is for float32 networks, this one is "
-                f"{self.inputs.dtype}"
-            )
+            layout = _fitting_layout(self._model, inputs)
+            self.inputs = inputs.detach().as_subclass(Tensor).clone(memory_format=layout)
+            self._extra = tree_map(_own, tuple(extra_args))
+            self._requested = requested.clone() if isinstance(requested, Tensor) else requested
+        self._use_layout(layout)
+        self._resolved: Tensor | Callable | None = None
+        self._probabilities = self._warned = False
+        self._norms: _EqualLayouts | None = None
         # A hook expects to be called every time; a recording would call it once.
-        hooked = any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks
-                     or m._backward_pre_hooks for m in model.modules())  # fmt: skip
         small = self.inputs.numel() <= _RECORDED
-        self._record = self.inputs.is_cuda and small and not hooked
+        self._record = self.inputs.is_cuda and small and self._copied
 
     @property
-    def targets(self) -> Tensor:
-        """The class explained in each picture, (B,) int64."""
+    def targets(self) -> Any:
+        """The class explained in each picture, (B,) int64, or the callable that was given."""
         self._settle_on_inputs()
         assert self._resolved is not None
         return self._resolved
 
+    @property
+    def pass_dtype(self) -> torch.dtype:
+        """In which the passes compute."""
+        kind = self.inputs.device.type
+        with self._autocast():
+            short = torch.is_autocast_enabled(kind) and self.inputs.dtype == torch.float32
+            return torch.get_autocast_dtype(kind) if short else self.inputs.dtype
+
     def scores(self, x: Tensor) -> Tensor:
         """Scores of every class without a gradient, (B, classes), float32 or wider."""
-        self._settle_on_inputs(x)
-        with torch.inference_mode(False), torch.no_grad(), self._short_mantissa():
-            scores = self._forward(x.clone())  # the network may work in place
-            self._select(scores)
-        return scores
-
-    def probability(self, x: Tensor) -> Tensor:
-        """Softmax probability of the target class, (B,)."""
-        probability = self.scores(x).softmax(1)
-        return probability.gather(1, self.targets[:, None])[:, 0]
+        return self._scores(self._output(x)).detach()
 
     def score(self, x: Tensor) -> Tensor:
-        """Score of the target class, (B,)."""
-        targets = self.targets
-        return self.scores(x).gather(1, targets[:, None])[:, 0]
+        """The score that is explained, (B,)."""
+        return self._select(self._output(x)).detach()
+
+    def probability(self, x: Tensor) -> Tensor:
+        """What pixel perturbation measures, (B,).
+
+        The softmax probability of the target class; the sigmoid where there is one score; the
+        output itself where its rows are probabilities; the callable's value where one was given.
+        """
+        output = self._output(x)
+        if self._probabilities and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"model ({self._label}) returns probabilities: they are used as they are, not put "
+                "through a softmax",
+                stacklevel=3,
+            )
+        if callable(self._resolved) or self._probabilities:
+            return self._select(output).detach()
+        scores = self._scores(output).detach()
+        if scores.shape[1] == 1:
+            return scores[:, 0].sigmoid()
+        return scores.softmax(1).gather(1, self.targets[:, None])[:, 0]
 
     def score_and_gradient(self, x: Tensor, mode: Any = None) -> tuple[Tensor, Tensor]:
         """One forward and one backward pass.
@@ -145,24 +191,30 @@ class Engine:
                 that rewrites or records what the network calls).
 
         Returns:
-            The score (B,) and its gradient, shaped and laid out like `x`.
+            The score (B,) and its gradient, shaped like `x`.
         """
-        self._settle_on_inputs(x)
-        with torch.inference_mode(False), torch.enable_grad(), self._short_mantissa():
-            # What the caller computed in inference mode cannot be differentiated as it is.
-            leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
-            with mode if mode is not None else nullcontext():
-                scores = self._forward(leaf.clone())  # the network may work in place
-            score = self._select(scores)
-            gradient = None
-            if score.requires_grad:
-                (gradient,) = torch.autograd.grad(score.sum(), leaf, allow_unused=True)
-            if gradient is None:
-                raise ValueError(
-                    "model returned scores that do not depend on its input in a differentiable "
-                    "way; it must not run under torch.no_grad() or detach its input"
-                )
-        return score.detach(), gradient
+        # What a mode records would be recorded twice, should the first pass be tried again.
+        self._settle_on_inputs(x if mode is None else None)
+        with torch.inference_mode(False), torch.enable_grad(), self._full_mantissa():
+            leaf, output = self._forward(x, mode)
+            score = self._select(output)
+            gradient = self._backward(score, leaf) if score.requires_grad else None
+        if gradient is None:
+            raise ValueError(
+                f"model ({self._label}) returned a score that does not depend on its input in a "
+                "differentiable way: it may run under torch.no_grad(), detach its input, or "
+                "compute in integers (a quantised network)"
+            )
+        return score.detach(), gradient.detach()
+
+    def finished(self, attribution: Tensor) -> Tensor:
+        """A result as every method returns it: like the inputs, plain memory, finite.
+
+        Raises:
+            ValueError: if it is not finite, which a score or gradient was then not.
+        """
+        check_finite(attribution)
+        return attribution.detach().to(self.inputs.dtype).contiguous()
 
     def repeated(self, step: Step) -> Step:
         """A function that runs passes, to be called often with the same shapes, made fast.
@@ -172,68 +224,174 @@ class Engine:
         """
         return Recorded(step) if self._record else step
 
-    def _settle_on_inputs(self, x: Tensor | None = None) -> None:
-        """Resolves the targets on the original pictures, unless `x` is them and about to be run."""
-        if self._resolved is None and x is not self.inputs:
-            self.scores(self.inputs)
+    # The passes
 
-    def _forward(self, x: Tensor) -> Tensor:
-        # Watching every call costs time, so in evaluation mode only the first pass is watched.
-        watch = self._in_training or self._resolved is None
-        with self._guard if watch else nullcontext(), self._autocast():
-            scores = self.network(x)
-        if not isinstance(scores, Tensor):
-            raise TypeError(
-                f"model returned {type(scores).__name__}; a tensor of scores of shape "
-                "(B, classes) is needed (wrap the model, or call model.eval())"
-            )
-        if scores.dim() != 2 or len(scores) != len(x):
+    def _output(self, x: Tensor) -> Any:
+        self._settle_on_inputs(x)
+        with torch.inference_mode(False), torch.no_grad(), self._full_mantissa():
+            output = self._forward(x)[1]
+            self._select(output)
+        return output
+
+    def _settle_on_inputs(self, x: Tensor | None = None) -> None:
+        """The first pass, on the original pictures, unless `x` is them and about to be run."""
+        if self._resolved is None and x is not self.inputs:
+            self._output(self.inputs)
+
+    def _forward(self, x: Tensor, mode: Any = None) -> tuple[Tensor, Any]:
+        """The leaf that the gradient is taken at, and the model's output."""
+        if self._resolved is not None:
+            return self._run(x, mode, Watch() if self._in_training else None)
+        try:
+            watch = Watch()
+            result = self._watched(x, watch)
+            # Its normalisation makes everything contiguous anyway.
+            if "instance_norm" not in watch.called or self._layout == torch.contiguous_format:
+                return result
+        except Exception as error:
+            # Some networks insist on contiguous memory (`view`), others are simply wrong: then the
+            # error below is their own.
+            if self._layout == torch.contiguous_format or out_of_memory(error):
+                raise
+        self._use_layout(torch.contiguous_format)
+        return self._watched(x, Watch())
+
+    def _watched(self, x: Tensor, watch: Watch) -> tuple[Tensor, Any]:
+        with torch.enable_grad():
+            before = _random_state(x.device)
+            leaf, output = self._run(x, None, watch)
+        if any(not torch.equal(a, b) for a, b in zip(before, _random_state(x.device), strict=True)):
             raise ValueError(
-                f"model returned shape {tuple(scores.shape)} for a batch of {len(x)} inputs; "
-                f"scores of shape ({len(x)}, classes) are needed"
+                f"model ({self._label}) draws random numbers in its forward pass, so its score is "
+                "not a function of the input: switch that off (call model.eval(), and set the "
+                "probabilities of its own dropout to 0)"
             )
-        return scores if scores.dtype == torch.float64 else scores.float()
+        # torch's own layers were seen; what a script or a plain function calls was not.
+        seen = self._copied and not {"batch_norm", "instance_norm"} & watch.called
+        self._norms = None if seen or x.device.type != "cpu" else _EqualLayouts()
+        return leaf, output
+
+    def _run(self, x: Tensor, mode: Any, watch: Watch | None) -> tuple[Tensor, Any]:
+        # What the caller computed in inference mode cannot be differentiated as it is.
+        x = x.clone() if x.is_inference() else x.detach()
+        leaf = x.contiguous(memory_format=self._layout)
+        leaf = leaf.requires_grad_(torch.is_grad_enabled())
+        if watch is not None:
+            watch.leaf = leaf
+        with watch or nullcontext(), mode or nullcontext(), self._autocast():
+            return leaf, self.network(leaf.clone(), *self._extra)  # it may work in place
+
+    def _backward(self, score: Tensor, leaf: Tensor) -> Tensor | None:
+        with self._norms or nullcontext():
+            (gradient,) = torch.autograd.grad(score.sum(), leaf, allow_unused=True)
+        if self._norms and not self._norms.mended:  # shapes stay the same, so it will not be needed
+            self._norms = None
+        return gradient
+
+    def _use_layout(self, layout: torch.memory_format) -> None:
+        self._layout = layout
+        with torch.inference_mode(False):
+            self.network, self.module = runner(self._model, layout)
+        self._copied = self.module is not None and self.module is self.network
 
     def _autocast(self) -> AbstractContextManager:
-        if self._precision != "bfloat16":
+        if self._precision is None:
             return nullcontext()
         # Nothing is worth caching: the twin's parameters need no gradient.
-        kind = self.inputs.device.type
-        return torch.autocast(kind, torch.bfloat16, cache_enabled=False)
+        kind, short = self.inputs.device.type, self._precision == "bfloat16"
+        return torch.autocast(kind, torch.bfloat16, enabled=short, cache_enabled=False)
 
     @contextmanager
-    def _short_mantissa(self) -> Iterator[None]:
+    def _full_mantissa(self) -> Iterator[None]:
         """Sets what torch keeps for the whole process, and puts it back."""
         if self._precision not in ("float32", "tf32") or not self.inputs.is_cuda:
             yield
             return
-        places: tuple[Any, Any] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-        before = [place.allow_tf32 for place in places]
-        try:
-            for place in places:
-                place.allow_tf32 = self._precision == "tf32"
+        with mantissa(self._precision == "tf32"):
             yield
-        finally:
-            for place, value in zip(places, before, strict=True):
-                place.allow_tf32 = value
 
-    def _select(self, scores: Tensor) -> Tensor:
-        """The target's column; the first pass settles and checks the targets."""
+    # What the output means
+
+    def _select(self, output: Any) -> Tensor:
+        """The score that is explained; the first pass settles and checks what that is."""
+        requested = self._requested
+        if callable(requested):
+            score = requested(output)
+            if not isinstance(score, Tensor) or score.shape != self.inputs.shape[:1]:
+                got = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+                raise ValueError(
+                    f"targets returned {got}; one score per picture, a tensor of shape "
+                    f"({len(self.inputs)},), is needed"
+                )
+            if not score.is_floating_point():
+                raise TypeError(f"targets returned {score.dtype}; floating point is needed")
+            score = score if score.dtype == torch.float64 else score.float()
+            if self._resolved is None:
+                check_finite(score)
+                self._resolved = requested
+            return score
+        scores = self._scores(output)
         if self._resolved is None:
-            classes = scores.shape[1]
-            if not torch.isfinite(scores).all():
-                raise ValueError("model returned scores that are not finite")
-            if self._requested is None:
-                self._resolved = scores.detach().argmax(1)
-            else:
-                wrong = (self._requested < 0) | (self._requested >= classes)
-                if wrong.any():
-                    raise ValueError(
-                        f"targets holds {self._requested[wrong][0].item()}, but the model has "
-                        f"{classes} classes: 0 to {classes - 1}"
-                    )
-                self._resolved = self._requested.to(scores.device)
-        return scores.gather(1, self._resolved[:, None])[:, 0]
+            self._resolved = self._resolve(scores.detach(), requested)
+        if scores.shape[1] == 1:
+            return scores[:, 0]
+        return scores.gather(1, self._resolved[:, None])[:, 0]  # type: ignore[index]
+
+    def _resolve(self, scores: Tensor, requested: Tensor | None) -> Tensor:
+        classes = scores.shape[1]
+        if scores.isnan().any():
+            raise ValueError(f"model ({self._label}) returned scores that are NaN")
+        if requested is None:
+            resolved = scores.argmax(1)
+        else:
+            wrong = (requested < 0) | (requested >= classes)
+            if wrong.any():
+                raise ValueError(
+                    f"targets holds {requested[wrong][0].item()}, but the model has "
+                    + (f"{classes} classes: 0 to {classes - 1}" if classes > 1 else
+                       "one score: None and 0 explain it; for its opposite give a callable, "
+                       "targets=lambda output: -output[:, 0]")
+                )  # fmt: skip
+            resolved = requested.to(scores.device)
+        check_finite(scores.gather(1, resolved[:, None]))  # -inf is fine for any other class
+        near = (scores.sum(1) - 1).abs() < 1e-3
+        self._probabilities = classes > 1 and bool(((scores >= 0).all(1) & near).all())
+        return resolved
+
+    def _scores(self, output: Any) -> Tensor:
+        """(B, classes) of the model's output, float32 or wider."""
+        scores = output
+        if not isinstance(output, Tensor) and isinstance(getattr(output, "logits", None), Tensor):
+            scores = output.logits
+        way_out = "or make one score per picture of it by a callable: targets=lambda output: ..."
+        if not isinstance(scores, Tensor):
+            raise TypeError(
+                f"model returned {type(output).__name__}; a tensor of scores of shape (B, classes) "
+                f"is needed. Call model.eval(), {way_out}"
+            )
+        if scores.dim() != 2 or len(scores) != len(self.inputs) or not scores.shape[1]:
+            hint = ""
+            if self.inputs.dim() == 3:
+                hint = "; if inputs is one picture (C, H, W), a batch of it is inputs[None]"
+            raise ValueError(
+                f"model returned shape {tuple(scores.shape)} for a batch of {len(self.inputs)} "
+                f"inputs; scores of shape ({len(self.inputs)}, classes) are needed, {way_out}{hint}"
+            )
+        if not scores.is_floating_point():
+            raise TypeError(f"model returned {scores.dtype}; floating-point scores are needed")
+        return scores if scores.dtype == torch.float64 else scores.float()
+
+
+def check_finite(values: Tensor) -> None:
+    """Raises if a value is NaN or infinite."""
+    # A sum takes a tenth of the time; it may overflow where no value does.
+    if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
+        raise ValueError("model returned a score or gradient that is not finite (NaN or infinity)")
+
+
+def wide_dtype(device: torch.device) -> torch.dtype:
+    """float64 where the device has it; Apple's GPUs do not."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def ticks(iterable: range, progress: Progress, label: str) -> Iterator[int]:
@@ -247,30 +405,69 @@ def ticks(iterable: range, progress: Progress, label: str) -> Iterator[int]:
     yield from bar(iterable, desc=label, leave=False)
 
 
-def _twin(module: nn.Module, made: dict[int, Any]) -> nn.Module:
-    """The same layers around detached parameters in a fast layout; buffers are shared.
+@contextmanager
+def mantissa(short: bool) -> Iterator[None]:
+    """Lets convolutions and matrix products on a GPU use tf32, or not; puts it back."""
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    # Newer releases have a setting per operation, and refuse the older one once it was touched.
+    if hasattr(cuda, "fp32_precision"):
+        places: tuple[Any, ...] = (cuda, cudnn.conv, cudnn.rnn)  # type: ignore[attr-defined]
+        name, value = "fp32_precision", "tf32" if short else "ieee"
+    else:
+        places, name, value = (cuda, cudnn), "allow_tf32", short  # type: ignore[assignment]
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, value)
+        yield
+    finally:
+        for place, old in zip(places, before, strict=True):
+            setattr(place, name, old)
 
-    Ten times cheaper per pass than `torch.func.functional_call`, which swaps parameters each time.
+
+class _EqualLayouts(TorchDispatchMode):
+    """Gives batch normalisation's backward its two tensors in one layout.
+
+    With one picture, or one row or column, strides do not tell channels-last from contiguous
+    memory (a dimension of 1 may have any), and torch's CPU kernel then reads one tensor in the
+    order of the other: gradients are wrong without a word, in evaluation mode as well.
     """
-    if id(module) not in made:
-        twin = object.__new__(type(module))
-        made[id(module)] = twin  # before its children: a module may be met twice
-        twin.__dict__.update(module.__dict__)
-        twin.__dict__["_buffers"] = dict(module._buffers)
-        twin.__dict__["_parameters"] = {
-            name: None if p is None else _fast_layout(p.detach())
-            for name, p in module._parameters.items()
-        }
-        twin.__dict__["_modules"] = {
-            name: None if child is None else _twin(child, made)
-            for name, child in module._modules.items()
-        }
-    network: nn.Module = made[id(module)]
-    return network
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mended = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if "batch_norm_backward" in func.__name__:
+            grad, x = args[:2]
+            if grad.stride() != x.stride() and 1 in (x.shape[0], *x.shape[2:]):
+                self.mended = True
+                args = (grad.contiguous(), x.contiguous(), *args[2:])
+        return func(*args, **(kwargs or {}))
 
 
-def _fast_layout(parameter: Tensor) -> Tensor:
-    """Convolution weights laid out like channels-last inputs; a copy, the model keeps its own."""
-    if parameter.dim() == 4:
-        return parameter.contiguous(memory_format=torch.channels_last)
-    return parameter
+def _fitting_layout(model: Any, inputs: Tensor) -> torch.memory_format:
+    """Channels-last where convolutions gain from it.
+
+    The CPU's and the GPU's convolutions are up to three times faster on it; on Apple's GPUs the
+    backward pass of batch normalisation has been wrong or crashed with it.
+    """
+    gains = isinstance(model, nn.Module) and any(p.dim() == 4 for p in model.parameters())
+    if inputs.dim() == 4 and gains and inputs.device.type != "mps":
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def _random_state(device: torch.device) -> list[Tensor]:
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def _own(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return value.clone() if value.is_inference() else value.detach()

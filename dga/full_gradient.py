@@ -16,46 +16,55 @@ what FullGrad itself is made of.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dga.bias_terms import _decompose
-from dga.engine import Engine, Progress
-from dga.validation import Targets, check_choice
+from dga.engine import Engine, Progress, check_finite
+from dga.validation import Model, Targets, check_choice
 
 
 def uniform_fullgrad(
-    model: nn.Module,
+    model: Model,
     inputs: Tensor,
     targets: Targets = None,
     *,
-    bias: str = "residual",
+    bias: Literal["residual", "explicit"] = "residual",
+    extra_args: Sequence[Any] = (),
     progress: Progress = False,
 ) -> Tensor:
     """Uniform FullGrad, the local attribution inside DGA (Eq. 2).
 
     Args:
-        model: classifier in evaluation mode, (B, C, H, W) -> (B, classes).
-        inputs: (B, C, H, W), normalised.
-        targets: None (predicted class), an int, or integers (B,).
+        model, inputs, targets, extra_args, progress: see `gradient`.
         bias: "residual" takes the sum of all bias terms as f(x) - <g, x>: exact and valid for any
             network, implicit biases included. "explicit" adds the terms up layer by layer, see
             `bias_attributions`: slower, and a proof of the former.
 
     Returns:
         Signed attribution, same shape as `inputs`; each picture's sums to its score.
+
+    Raises:
+        TypeError, ValueError: see `gradient`; with "explicit" as `bias_attributions`.
+
+    Example:
+        >>> import dga, torch
+        >>> model, x = torch.nn.Linear(2, 3), torch.rand(1, 2)
+        >>> torch.allclose(dga.uniform_fullgrad(model, x, 1).sum(), model(x)[0, 1])
+        True
     """
     check_choice("bias", bias, ("residual", "explicit"))
-    engine = Engine(model, inputs, targets)
+    engine = Engine(model, inputs, targets, extra_args)
+    x = engine.inputs
     if bias == "residual":
-        score, gradient = engine.score_and_gradient(engine.inputs)
-        return _spread_evenly(engine.inputs, score, gradient).to(inputs.dtype).contiguous()
+        return engine.finished(_spread_evenly(x, *engine.score_and_gradient(x)))
     gradient, terms = _decompose(engine)
-    none = torch.zeros_like(engine.targets, dtype=inputs.dtype)  # a network without any bias
-    total = sum((term.flatten(1).sum(1) for term in terms.values()), none)
-    return (inputs.detach() * gradient + _per_feature(total, inputs)).contiguous()
+    none = torch.zeros(len(x), dtype=x.dtype, device=x.device)  # a network without any bias
+    total = sum((term.reshape(len(x), -1).sum(1) for term in terms.values()), none)
+    return engine.finished(x * gradient + _per_feature(total, x))
 
 
 def _spread_evenly(x: Tensor, score: Tensor, gradient: Tensor) -> Tensor:
@@ -79,7 +88,12 @@ def _per_feature(total: Tensor, x: Tensor) -> Tensor:
 
 
 def fullgrad(
-    model: nn.Module, inputs: Tensor, targets: Targets = None, *, progress: Progress = False
+    model: Model,
+    inputs: Tensor,
+    targets: Targets = None,
+    *,
+    extra_args: Sequence[Any] = (),
+    progress: Progress = False,
 ) -> Tensor:
     """FullGrad's saliency map with its original post-processing (Srinivas and Fleuret, 2019).
 
@@ -89,29 +103,39 @@ def fullgrad(
     four dimensions are read as (B, C, H, W).
 
     Args:
-        model, inputs, targets: see `uniform_fullgrad`; `inputs` must be (B, C, H, W).
+        model, inputs, targets, extra_args, progress: see `gradient`; `inputs` must be
+            (B, C, H, W).
 
     Returns:
         Map >= 0, spread evenly over the channels to the shape of `inputs`. Its sum means nothing.
 
     Raises:
-        ValueError: as `bias_attributions`.
+        TypeError, ValueError: as `bias_attributions`.
+
+    Example:
+        >>> import dga, torch
+        >>> nn = torch.nn
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+        >>> dga.fullgrad(model, torch.rand(1, 3, 4, 4)).shape
+        torch.Size([1, 3, 4, 4])
     """
-    engine = Engine(model, inputs, targets)
+    engine = Engine(model, inputs, targets, extra_args)
     if inputs.dim() != 4:
-        raise ValueError(f"inputs has shape {tuple(inputs.shape)}; fullgrad needs (B, C, H, W)")
+        raise ValueError(
+            f"inputs has shape {tuple(inputs.shape)}; fullgrad needs (B, C, H, W), for "
+            "one picture inputs[None]"
+        )
     gradient, terms = _decompose(engine)
-    size = inputs.shape[2:]
-    total = _saliency(inputs.detach() * gradient, size)
+    size, channels = inputs.shape[2:], inputs.shape[1]
+    total = _saliency(engine.inputs * gradient, size)
     for term in terms.values():
         if term.dim() == 4:
             total = total + _saliency(term, size)
-    channels = inputs.shape[1]
-    return (total / channels).expand(-1, channels, -1, -1).to(inputs.dtype).contiguous()
+    return engine.finished((total / channels).expand(-1, channels, -1, -1))
 
 
 def _saliency(term: Tensor, size: Sequence[int]) -> Tensor:
-    """FullGrad's post-processing of one term: size, stretched to 0..1, upsampled, channels added.
+    """FullGrad's post-processing of one term: magnitude, 0..1, upsampled, channels added.
 
     Args:
         term: (B, C, h, w), signed.
@@ -128,20 +152,32 @@ def _saliency(term: Tensor, size: Sequence[int]) -> Tensor:
     return value.sum(1, keepdim=True)
 
 
-def uniform_share(model: nn.Module, inputs: Tensor, targets: Targets = None) -> Tensor:
+def uniform_share(
+    model: Model, inputs: Tensor, targets: Targets = None, *, extra_args: Sequence[Any] = ()
+) -> Tensor:
     """How much of the score Uniform FullGrad spreads evenly, |f - <g,x>| / (|<g,x>| + |f - <g,x>|).
 
     Near 1 the map is nearly uniform: on networks of smooth layers, or when a constant was added to
     all scores, which softmax does not see.
 
     Args:
-        model, inputs, targets: see `uniform_fullgrad`.
+        model, inputs, targets, extra_args: see `gradient`.
 
     Returns:
         (B,), 0..1.
+
+    Raises:
+        TypeError, ValueError: see `gradient`.
+
+    Example:
+        >>> import dga, torch
+        >>> dga.uniform_share(torch.nn.Linear(2, 3, bias=False), torch.rand(1, 2)) < 1e-5
+        tensor([True])
     """
-    engine = Engine(model, inputs, targets)
+    engine = Engine(model, inputs, targets, extra_args)
     score, gradient = engine.score_and_gradient(engine.inputs)
     local = (engine.inputs.to(score.dtype) * gradient).flatten(1).sum(1)
     rest = (score - local).abs()
-    return rest / (local.abs() + rest).clamp(min=torch.finfo(score.dtype).tiny)
+    share = rest / (local.abs() + rest).clamp(min=torch.finfo(score.dtype).tiny)
+    check_finite(share)
+    return share

@@ -9,6 +9,7 @@ are exactly those below v_(r+1), where r is the largest integer with r/d <= s. T
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from torch import Tensor
 
 from dga.validation import check_choice, check_share
 
+Unit = Literal["feature", "pixel"]
+Masks = Literal["both", "weak", "extreme"]
 
-def weak_contributor_mask(attribution: Tensor, share: float, *, unit: str = "feature") -> Tensor:
+
+def weak_contributor_mask(attribution: Tensor, share: float, *, unit: Unit = "feature") -> Tensor:
     """Masks the weakest contributors (Eq. 4, 5).
 
     Feature j is False if |{k : |phi_k| <= |phi_j|}| / d <= share, else True; per picture.
@@ -33,13 +37,11 @@ def weak_contributor_mask(attribution: Tensor, share: float, *, unit: str = "fea
     """
     check_share("share", share)
     values = _checked(attribution, unit)
-    return _every_channel(
-        _weak(values, _largest_count(share, values[0].numel())).bool(), attribution
-    )
+    return _every_channel(_weak(values, share).bool(), attribution)
 
 
 def extreme_positive_contributor_mask(
-    attribution: Tensor, quantile: float, *, unit: str = "feature"
+    attribution: Tensor, quantile: float, *, unit: Unit = "feature"
 ) -> Tensor:
     """Masks the extreme positive contributors (Eq. 7, 8).
 
@@ -59,19 +61,13 @@ def extreme_positive_contributor_mask(
 
 
 def _combined_mask(
-    attribution: Tensor,
-    time: float | Tensor,
-    count: int | Tensor,
-    quantile: float,
-    masks: str,
-    unit: str,
+    attribution: Tensor, share: float, quantile: float, masks: str, unit: str
 ) -> Tensor:
-    """M = t * WC + (1 - t) * EPC of Algorithm 1, unchecked.
+    """M = share * WC + (1 - share) * EPC of Algorithm 1, unchecked.
 
     Args:
         attribution: (B, ...), finite.
-        time: t = n/N; it and `count` may be tensors () for a recorded GPU step.
-        count: how many features the weak contributor mask takes at least, see `largest_count`.
+        share: n/N.
         quantile: q.
         masks: "both", "weak" (WC alone, weight included) or "extreme".
         unit: "feature" or "pixel".
@@ -81,11 +77,11 @@ def _combined_mask(
     """
     values = _ranked(attribution, unit)
     if masks == "weak":
-        return _weak(values, count).mul_(time)
-    extreme = _extreme(values, quantile).mul_(1 - time)
+        return _weak(values, share).mul_(share)
+    extreme = _extreme(values, quantile).mul_(1 - share)
     if masks == "extreme":
         return extreme
-    return extreme.add_(_weak(values, count).mul_(time))
+    return extreme.add_(_weak(values, share).mul_(share))
 
 
 def _largest_count(share: float, d: int) -> int:
@@ -101,16 +97,15 @@ def _ranked(attribution: Tensor, unit: str) -> Tensor:
     return attribution.sum(1, keepdim=True) if unit == "pixel" else attribution
 
 
-def _weak(values: Tensor, count: int | Tensor) -> Tensor:
+def _weak(values: Tensor, share: float) -> Tensor:
     """WC as numbers 0 and 1: floats multiply several times faster than bools are converted."""
-    size = values.abs()
-    return size.ge_(_first_above(size, count))
+    magnitude = values.abs()
+    return magnitude.ge_(_first_above(magnitude, share))
 
 
 def _extreme(values: Tensor, quantile: float) -> Tensor:
     """EPC as numbers 0 and 1."""
-    limit = _first_above(values, _largest_count(quantile, values[0].numel()))
-    return torch.lt(values, limit, out=torch.empty_like(values))
+    return torch.lt(values, _first_above(values, quantile), out=torch.empty_like(values))
 
 
 def check_unit(features: Tensor, unit: str) -> None:
@@ -129,7 +124,7 @@ def _checked(attribution: Tensor, unit: str) -> Tensor:
             "is needed"
         )
     check_unit(attribution, unit)
-    if not torch.isfinite(attribution.sum(dtype=torch.float64)):
+    if not torch.isfinite(attribution).all():
         raise ValueError("attribution holds values that are not finite (NaN or infinity)")
     return _ranked(attribution.detach(), unit)
 
@@ -138,11 +133,12 @@ def _every_channel(mask: Tensor, attribution: Tensor) -> Tensor:
     return mask if mask.shape == attribution.shape else mask.expand_as(attribution).clone()
 
 
-def _first_above(values: Tensor, count: int | Tensor) -> Tensor:
-    """v_(count+1) of every picture, shaped to broadcast; infinity if all features count."""
+def _first_above(values: Tensor, share: float) -> Tensor:
+    """v_(r+1) of every picture, shaped to broadcast; infinity if all features count."""
     rows = _rows(values)
-    everything = not isinstance(count, Tensor) and count == rows.shape[1]
-    v = torch.full_like(rows[:, 0], math.inf) if everything else _order_statistic(rows, count)
+    rank = _largest_count(share, rows.shape[1])
+    everything = rank == rows.shape[1]
+    v = torch.full_like(rows[:, 0], math.inf) if everything else _order_statistic(rows, rank)
     return v.view(-1, *[1] * (values.dim() - 1))
 
 
@@ -153,19 +149,16 @@ def _rows(values: Tensor) -> Tensor:
     return values.flatten(1)
 
 
-def _order_statistic(rows: Tensor, rank: int | Tensor) -> Tensor:
-    """The value with `rank` values before it, of every row sorted ascending.
+def _order_statistic(rows: Tensor, rank: int) -> Tensor:
+    """The value with `rank` values before it, of every row sorted ascending, without sorting.
 
     Args:
         rows: (B, d), finite.
-        rank: 0..d-1; 0 is the minimum. A tensor () is allowed for float32 and float64: the rank is
-            then read on the device, so that a recorded GPU step can be replayed with another one.
+        rank: 0..d-1; 0 is the minimum.
 
     Returns:
         (B,), exactly a value of each row.
     """
-    if isinstance(rank, Tensor):
-        return _by_bisection(rows, rank)
     if rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64):
         return _by_partition(rows, rank)
     return rows.kthvalue(rank + 1, dim=1).values
@@ -181,28 +174,3 @@ def _by_partition(rows: Tensor, rank: int) -> Tensor:
         row.partition(rank)
         found[k] = row[rank]
     return torch.from_numpy(found)
-
-
-def _by_bisection(rows: Tensor, rank: Tensor) -> Tensor:
-    """Halves the range of all floating-point numbers until one is left; no synchronisation.
-
-    The bits of a float, read as an integer, are in the order of the floats once those of negative
-    ones are flipped. 32 counts (64 in float64) find the smallest number with more than `rank`
-    values up to it.
-    """
-    integer = torch.int32 if rows.dtype == torch.float32 else torch.int64
-    keys = _flip_negative(rows.contiguous().view(integer))
-    span = torch.iinfo(integer)
-    low = torch.full_like(keys[:, 0], span.min)
-    high = torch.full_like(keys[:, 0], span.max)
-    for _ in range(span.bits):
-        middle = (low & high) + ((low ^ high) >> 1)  # the mean, rounded down, without overflow
-        enough = (keys <= middle[:, None]).sum(1) > rank
-        high = torch.where(enough, middle, high)
-        low = torch.where(enough, low, middle + 1)
-    return _flip_negative(high).view(rows.dtype)
-
-
-def _flip_negative(bits: Tensor) -> Tensor:
-    """All bits but the sign, where the sign is set; its own inverse."""
-    return bits ^ ((bits >> (torch.iinfo(bits.dtype).bits - 1)) & torch.iinfo(bits.dtype).max)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-Targets = int | Tensor | None
+Model = Callable[..., Any]  # a torch.nn.Module, or any function from inputs to an output
+Targets = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 
 
 def check_count(name: str, value: int, least: int = 1) -> None:
@@ -49,18 +51,41 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-class TrainingGuard(TorchFunctionMode):
-    """Stops `F.dropout(..., training=True)` and its like, which no module gives away."""
+class Watch(TorchFunctionMode):
+    """Watches a forward pass: what it calls, and what no module gives away.
+
+    Stops `F.dropout(..., training=True)` and its like.
+
+    Attributes:
+        called: names of the functions that were called.
+        leaf: the input of the pass; normalising anything else by its own statistics, weights for
+            example, is harmless.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[str] = set()
+        self.leaf: Tensor | None = None
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+        name = getattr(func, "__name__", "").partition(".")[0]  # a graph's have an overload behind
+        self.called.add(name)
+        if name == "conv2d" and self.leaf is not None and self.leaf.dim() == 3:
+            convolved = args[0] if args else kwargs["input"]
+            if convolved.dim() == 3:  # torch takes a picture without a batch too
+                raise ValueError(
+                    f"inputs has shape {tuple(self.leaf.shape)}, and the model convolves it as one "
+                    "picture (C, H, W); a batch of it is inputs[None]"
+                )
         chance = 0.0
         if kwargs.get("training") is True:
             given = inspect.signature(func).bind(*args, **kwargs).arguments
             chance = given.get("p", given.get("dropout_p", 1.0))  # batch_norm has none
+            if name == "batch_norm" and not _comes_from(given.get("input"), self.leaf):
+                chance = 0.0
         elif name in ("dropout", "dropout_") and len(args) == 3 and args[2] is True:
             chance = args[1]  # torch.dropout(input, p, train)
         if chance > 0:
@@ -69,6 +94,24 @@ class TrainingGuard(TorchFunctionMode):
                 "batch: call model.eval() first"
             )
         return func(*args, **kwargs)
+
+
+def _comes_from(value: Any, leaf: Tensor | None) -> bool:
+    """Whether autograd leads from a tensor back to the leaf."""
+    with torch._C.DisableTorchFunction():
+        if leaf is None or not isinstance(value, Tensor):
+            return True
+        wanted = torch.autograd.graph.get_gradient_edge(leaf).node
+        seen: set[Any] = set()
+        open_ = [value.grad_fn]
+        while open_:
+            node = open_.pop()
+            if node is wanted:
+                return True
+            if node is not None and node not in seen:
+                seen.add(node)
+                open_.extend(following for following, _ in node.next_functions)
+    return False
 
 
 # Layers of torch, torchvision and timm that are not subclasses of what is tested below.
@@ -93,12 +136,17 @@ def _depends_on_training(module: nn.Module) -> bool:
     return bool(getattr(module, "aux_logits", False))  # Inception-v3 and GoogLeNet return tuples
 
 
-def check_model(model: nn.Module) -> None:
+def check_model(model: Model) -> None:
+    """Raises unless `model` can be called and depends neither on its batch nor on chance."""
+    if not callable(model):
+        raise TypeError(
+            f"model must be a torch.nn.Module or a function, got {type(model).__name__}"
+        )
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+        return
     for name, module in model.named_modules():
         label = f"{name or 'model'} ({type(module).__name__})"
-        if module.training and _depends_on_training(module):
+        if getattr(module, "training", False) and _depends_on_training(module):
             raise ValueError(
                 f"model is in training mode and its layer {label} behaves differently there: "
                 "call model.eval() first"
@@ -108,28 +156,29 @@ def check_model(model: nn.Module) -> None:
                 f"layer {label} keeps no running statistics, so the score of one picture depends "
                 "on the others in its batch; attribution needs track_running_stats=True"
             )
+        if any(map(is_lazy, module._parameters.values())):
+            raise ValueError(f"layer {label} has no weights yet: run the model once")
 
 
-def check_inputs(model: nn.Module, inputs: Tensor) -> None:
+def check_inputs(model: Model, inputs: Tensor) -> None:
+    """Raises unless `inputs` is a finite floating-point batch that fits the parameters."""
     if not isinstance(inputs, Tensor):
         raise TypeError(f"inputs must be a tensor, got {type(inputs).__name__}")
     if not inputs.is_floating_point():
         raise TypeError(
             f"inputs must be floating point and normalised as the model expects, got {inputs.dtype}"
         )
-    if inputs.dim() == 3:
+    if inputs.dim() < 2:
         raise ValueError(
-            f"inputs has shape {tuple(inputs.shape)}; a batch (B, C, H, W) is needed: inputs[None]"
-        )
-    if inputs.dim() not in (2, 4):
-        raise ValueError(
-            f"inputs has shape {tuple(inputs.shape)}; (B, C, H, W) or (B, features) is needed"
+            f"inputs has shape {tuple(inputs.shape)}; a batch is needed, for example (B, C, H, W) "
+            "or (B, features)"
         )
     if inputs.numel() == 0:
         raise ValueError(f"inputs is empty: shape {tuple(inputs.shape)}")
     if not torch.isfinite(inputs).all():
         raise ValueError("inputs holds values that are not finite (NaN or infinity)")
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    parameter = next((p for p in parameters if p.is_floating_point()), None)
     if parameter is None:
         return
     if parameter.device != inputs.device:
@@ -142,13 +191,17 @@ def check_inputs(model: nn.Module, inputs: Tensor) -> None:
         )
 
 
-def check_targets(targets: Targets, inputs: Tensor) -> Tensor | None:
+def check_targets(targets: Targets, inputs: Tensor) -> Tensor | Callable[[Any], Tensor] | None:
+    """The classes as int64 (B,), a callable as it is, or None."""
     batch = len(inputs)
-    if targets is None:
-        return None
-    accepted = f"None, an int, or integers of shape ({batch},)"
+    if targets is None or (callable(targets) and not isinstance(targets, Tensor)):
+        return targets
+    accepted = (
+        f"None, an int, integers of shape ({batch},), or a callable from the model's output to "
+        f"({batch},) scores"
+    )
     try:
-        values = torch.as_tensor(targets)
+        values = torch.as_tensor(targets, device=None if isinstance(targets, Tensor) else "cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"targets must be {accepted}, got {type(targets).__name__}") from error
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
@@ -158,3 +211,19 @@ def check_targets(targets: Targets, inputs: Tensor) -> Tensor | None:
     if values.dim() == 1 and len(values) != batch:
         raise ValueError(f"targets has {len(values)} entries for a batch of {batch} inputs")
     return values.long().expand(batch)
+
+
+def check_extra_args(extra_args: Sequence[Any]) -> None:
+    """Raises unless `extra_args` is a sequence of arguments."""
+    if not isinstance(extra_args, tuple | list):
+        raise TypeError(
+            "extra_args must be a tuple of what the model takes behind its inputs, got "
+            f"{type(extra_args).__name__}"
+        )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory did not suffice, of a GPU or of this machine."""
+    # The CPU's allocator raises a plain RuntimeError.
+    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)

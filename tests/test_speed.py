@@ -117,20 +117,20 @@ def test_steps_run_unrecorded_where_recording_fails(monkeypatch):
     """Without a GPU every attempt fails, which is the case that is tested here."""
     calls = []
 
-    def function(x, number):
-        calls.append(float(number))
-        return (x * number,)
+    def function(x):
+        calls.append(float(x[0]))
+        return (2 * x,)
 
     def refuse(*_):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(Recorded, "_warm_up", lambda self, x, numbers: function(x, *numbers))
+    monkeypatch.setattr(Recorded, "_warm_up", lambda self, x: function(x))
     monkeypatch.setattr(Recorded, "_record", refuse)
-    step, x = Recorded(function), torch.ones(2)
+    step = Recorded(function)
     with pytest.warns(UserWarning, match="run one by one.*not permitted") as caught:
-        results = [step(x, k)[0].tolist() for k in range(4)]
+        results = [step(torch.full((2,), k))[0].tolist() for k in range(4)]
     assert len(caught) == 1
-    assert results == [[k, k] for k in range(4)] and calls == [0, 1, 2, 3]
+    assert results == [[2 * k, 2 * k] for k in range(4)] and calls == [0, 1, 2, 3]
 
 
 def test_what_calls_hooks_or_is_large_is_not_recorded():

@@ -34,7 +34,7 @@ from dga.engine import Progress, precision, ticks
 from dga.experiments.evaluation import perturbation_scores
 from dga.full_gradient import uniform_fullgrad
 from dga.lessons.plots import COLOURS
-from dga.masks import _combined_mask, _largest_count
+from dga.masks import _combined_mask
 from dga.zoo.files import real_folder
 from dga.zoo.loading import load_model
 from dga.zoo.photographs import load_photo
@@ -93,14 +93,11 @@ def explicit_loop(model: nn.Module, inputs: Tensor, targets: Tensor, steps: int 
     Returns:
         x~(N).
     """
-    x, d = inputs, inputs[0].numel()
+    x = inputs
     for n in range(steps + 1):
         phi = uniform_fullgrad(model, x, targets, bias="explicit")
         if n < steps:
-            mask = _combined_mask(
-                phi, n / steps, _largest_count(n / steps, d), 0.9, "both", "feature"
-            )
-            x = mask * inputs
+            x = _combined_mask(phi, n / steps, 0.9, "both", "feature") * inputs
     return x
 
 

@@ -85,7 +85,7 @@ def perturbation_scores(
     requested = check_targets(targets, inputs)
     for start in ticks(range(0, len(inputs), batch), progress, "Pixel perturbation"):
         x = inputs[start : start + batch]
-        some = None if requested is None else requested[start : start + batch]
+        some = requested[start : start + batch] if isinstance(requested, Tensor) else requested
         some = Engine(model, x, some).targets
         for name in methods:
             attribution = attribute(name, model, x, some, first=start)

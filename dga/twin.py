@@ -1,0 +1,188 @@
+"""What is run instead of the model, so that the model stays as it was.
+
+A twin has the same layers in new module objects, around detached parameters: no parameter ever
+collects a gradient, not even between the steps of a suspended generator, and whatever a forward
+changes (buffers, counters, lists) is the twin's. Where a model cannot be copied so (it carries
+hooks, a patched forward, a script), it runs itself, and is put back after every pass.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Network = Callable[..., Any]
+
+
+def unwrapped(model: Any) -> Any:
+    """The module inside `torch.compile`, whose parameters and names are the user's."""
+    while isinstance(model, nn.Module) and "_orig_mod" in model._modules:
+        model = model._modules["_orig_mod"]
+    return model
+
+
+def runner(model: Any, layout: torch.memory_format) -> tuple[Network, Any]:
+    """What passes run, and the module that does it: a twin, the model itself, or None.
+
+    Args:
+        model: a module, or any callable.
+        layout: of the weights of convolutions.
+    """
+    if not isinstance(model, nn.Module):
+        return model, None
+    try:
+        if not any(map(_runs_itself, model.modules())):
+            twin = _Copy(layout).module(model)
+            return twin, twin
+    except TypeError:  # not made like other Python objects
+        pass
+    return partial(_run_and_put_back, model), model
+
+
+def _runs_itself(module: nn.Module) -> bool:
+    """Whether a copy might not do what the module does."""
+    # Scripts have no parameters of their own, recurrent layers keep a second list of them.
+    if isinstance(module, torch.jit.ScriptModule | nn.RNNBase):
+        return True
+    # A hook may look its module up; a function may have caught the module it was made in.
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks,
+             module._backward_pre_hooks)  # fmt: skip
+    return any(hooks) or "forward" in vars(module) or any(map(_caught, vars(module).values()))
+
+
+def _caught(value: Any, depth: int = 3) -> bool:
+    """Whether a function has a module in its closure."""
+    if not depth:
+        return False
+    if isinstance(value, partial):
+        held: Any = (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, FunctionType):
+        held = [found for cell in value.__closure__ or () for found in _contents(cell)]
+        if any(isinstance(v, nn.Module) or isinstance(v, MethodType) for v in held):
+            return True
+    elif type(value) in (list, tuple):
+        held = value
+    else:
+        return False
+    return any(_caught(v, depth - 1) for v in held)
+
+
+def _contents(cell: Any) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # nothing is in it yet
+        return []
+
+
+class _Copy:
+    """Makes one twin; what the model holds twice, the twin holds twice."""
+
+    def __init__(self, layout: torch.memory_format) -> None:
+        self._layout = layout
+        self._made: dict[int, Any] = {}
+
+    def module(self, module: nn.Module) -> nn.Module:
+        module = unwrapped(module)
+        if id(module) not in self._made:
+            twin = object.__new__(type(module))
+            self._made[id(module)] = twin  # before its children: a module may be met twice
+            for name, value in vars(module).items():
+                twin.__dict__[name] = self._value(value)
+            for name in _slots(type(module)):
+                if hasattr(module, name):
+                    object.__setattr__(twin, name, self._value(getattr(module, name)))
+            twin.__dict__["_compiled_call_impl"] = None
+        found: nn.Module = self._made[id(module)]
+        return found
+
+    def _value(self, value: Any) -> Any:
+        """What a pass may change is copied, the rest is shared."""
+        if isinstance(value, nn.Module):
+            return self.module(value)
+        if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
+            return MethodType(value.__func__, self.module(value.__self__))
+        if isinstance(value, partial):
+            keywords = {key: self._value(v) for key, v in value.keywords.items()}
+            return partial(self._value(value.func), *map(self._value, value.args), **keywords)
+        kind = type(value)
+        if not isinstance(value, Tensor) and kind not in (dict, OrderedDict, list, set, tuple):
+            return value
+        if id(value) in self._made:
+            return self._made[id(value)]
+        made: Any
+        if isinstance(value, Tensor):
+            made = self._tensor(value)
+        elif kind in (dict, OrderedDict):
+            made = self._made[id(value)] = kind()
+            made.update({key: self._value(v) for key, v in value.items()})
+        elif kind is list:
+            made = self._made[id(value)] = []
+            made.extend(map(self._value, value))
+        else:
+            made = kind(map(self._value, value))
+        self._made[id(value)] = made
+        return made
+
+    def _tensor(self, value: Tensor) -> Tensor:
+        if not isinstance(value, nn.Parameter) or value.is_inference():
+            return value.detach().clone()
+        if value.dim() == 4:
+            # Laid out like the inputs; a copy where that is another layout.
+            return value.detach().contiguous(memory_format=self._layout)
+        return value.detach()
+
+
+def _slots(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        names = vars(base).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if name not in ("__dict__", "__weakref__"):
+                yield f"_{base.__name__.lstrip('_')}{name}" if _is_private(name) else name
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("__") and not name.endswith("__")
+
+
+def _run_and_put_back(model: nn.Module, *arguments: Any) -> Any:
+    with _as_it_was(model):
+        return model(*arguments)
+
+
+@contextmanager
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """Lends it detached parameters and copies of its buffers; puts its attributes back."""
+    modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    before = [(module, dict(vars(module))) for module in modules]
+    scripts = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
+    scripted = [(b, b._version, b.clone()) for m in scripts for b in m.buffers(recurse=False)]
+    lent: dict[int, Tensor] = {}
+
+    def lend(tensors: Any, changes: bool) -> dict[str, Tensor | None]:
+        for t in tensors.values():
+            if t is not None and id(t) not in lent:
+                lent[id(t)] = t.detach().clone() if changes or t.is_inference() else t.detach()
+        return {name: None if t is None else lent[id(t)] for name, t in tensors.items()}
+
+    try:
+        for module, _ in before:
+            own = vars(module)
+            own["_buffers"] = lend(module._buffers, True)
+            own["_parameters"] = lend(module._parameters, False)
+            own["_compiled_call_impl"] = None
+        yield
+    finally:
+        for module, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
+        with torch.no_grad():
+            for buffer, version, value in scripted:
+                if buffer._version != version:
+                    buffer.copy_(value)
