@@ -69,7 +69,8 @@ def attribute_many(
         check_count("batch", batch)
     check_extra_args(extra_args)
     if targets is not None and not isinstance(targets, int) and not callable(targets):
-        targets = torch.as_tensor(targets)
+        if not isinstance(targets, Tensor):
+            targets = torch.as_tensor(targets, device="cpu")
         if targets.dim() not in (0, 1, 2) or targets.is_floating_point():
             raise ValueError(
                 f"targets has shape {tuple(targets.shape)} and is {targets.dtype}; None, an int, "

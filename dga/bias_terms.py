@@ -138,7 +138,7 @@ class _BiasRecorder(TorchFunctionMode):
         """df/db_l * b_l, zero where no gradient ever arrived."""
         return {
             name: (
-                bias * self._gradients[name]
+                bias.detach() * self._gradients[name].detach()
                 if name in self._gradients
                 else torch.zeros_like(bias).contiguous()
             )
@@ -152,7 +152,10 @@ class _BiasRecorder(TorchFunctionMode):
         tracked = [v for v in tree_leaves((args, kwargs)) if _is_tracked(v)]
         if not tracked or not torch.is_grad_enabled():
             return func(*args, **kwargs)
-        bias = self._bias(func, args, kwargs, tracked)  # before the call, which may be in place
+        # Before the call, which may be in place. Checkpointing counts what its own pass keeps for
+        # the way back; this is not part of it.
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+            bias = self._bias(func, args, kwargs, tracked)
         output = func(*args, **kwargs)
         if bias is not None:
             self._record(func, output, bias)
@@ -249,9 +252,7 @@ def _on_copies(
         return clones.get(id(value), value.clone()) if isinstance(value, Tensor) else value
 
     args, kwargs = tree_map(copy, (args, kwargs))
-    # Checkpointing hands out hooks for what its own pass keeps; this is not part of it.
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
-        return leaves, func(*args, **kwargs)
+    return leaves, func(*args, **kwargs)
 
 
 def _implicit_bias(func: Callable, args: tuple, kwargs: dict, tracked: Tensor) -> Tensor | None:

@@ -282,7 +282,9 @@ class Engine:
             return leaf, self.network(leaf.clone(), *self._extra)  # it may work in place
 
     def _backward(self, score: Tensor, leaf: Tensor) -> Tensor | None:
-        with self._norms or nullcontext():
+        # Gradients have the types of the forward pass; autocast would shorten them once more.
+        kind = leaf.device.type
+        with self._norms or nullcontext(), torch.autocast(kind, enabled=False):
             (gradient,) = torch.autograd.grad(score.sum(), leaf, allow_unused=True)
         if self._norms and not self._norms.mended:  # shapes stay the same, so it will not be needed
             self._norms = None

@@ -201,7 +201,7 @@ def check_targets(targets: Targets, inputs: Tensor) -> Tensor | Callable[[Any], 
         f"({batch},) scores"
     )
     try:
-        values = torch.as_tensor(targets, device=None if isinstance(targets, Tensor) else "cpu")
+        values = targets if isinstance(targets, Tensor) else torch.as_tensor(targets, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"targets must be {accepted}, got {type(targets).__name__}") from error
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:

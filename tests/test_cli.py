@@ -84,7 +84,7 @@ def test_explain_every_method(method, tmp_path, capsys):
         (["explain", "chelsea", "--model", "vgg", "--output", "heat.jpg"], "must end in .png"),
         (["explain", "chelsea", "--model", "vgg", "--output", "no/where.png"], "does not exist"),
         (["explain", "chelsea", "--model", "vgg", "--device", "tpu9"], "--device 'tpu9' cannot"),
-        (["explain", "chelsea", "--model", "vgg", "--weights", "none.pt"], "none.pt' is not a file"),
+        (["explain", "chelsea", "--model", "vgg", "--weights", "no.pt"], "no.pt' is not a file"),
         (["train", "alexnet"], "invalid choice: 'alexnet'"),
         (["train", "vgg", "--output", "no/where.pt"], "does not exist"),
         (["paint"], "invalid choice: 'paint'"),

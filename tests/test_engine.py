@@ -200,7 +200,7 @@ def test_bad_arguments_are_named_before_any_work(method):
     for targets, kind, message in BAD_TARGETS:
         with pytest.raises(kind, match=message):
             method(model, picture(), targets)
-    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module or a function, got int"):
+    with pytest.raises(TypeError, match=r"model must be .* or a function, got int"):
         method(3, picture(), 0)
     assert not backwards
 

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dga.distillation import distilled_gradient_aggregation
-from dga.engine import Progress, precision, ticks
+from dga.engine import Precision, Progress, precision, ticks
 from dga.experiments.evaluation import perturbation_scores
 from dga.full_gradient import uniform_fullgrad
 from dga.lessons.plots import COLOURS
@@ -206,7 +206,7 @@ def _gpu_cases(rounds: int) -> list[Callable[[], Row]]:
         return Row("resnet18, 224 x 224, one picture", "DGA / eager bare loop", "<= 0.35",
                    *compare(run, prepared_bare_loop(model, x, targets), rounds))  # fmt: skip
 
-    def short(chosen: str) -> Row:
+    def short(chosen: Precision) -> Row:
         model, x, targets = _on_gpu("resnet18", 224, 64)
         run = partial(distilled_gradient_aggregation, model, x, targets)
         full, fast = (_in(precision, name, run) for name in ("float32", chosen))
@@ -268,7 +268,7 @@ def _has_bfloat16() -> bool:
     return any(flag in text for flag in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
-def _real_scores(chosen: str, device: str) -> str:
+def _real_scores(chosen: Precision, device: str) -> str:
     """LeRF and MoRF of DGA on the optional folder of real photographs, in two precisions."""
     folder = real_folder()
     if folder is None:
@@ -277,7 +277,8 @@ def _real_scores(chosen: str, device: str) -> str:
     photos = sorted((folder / "photos").iterdir())
     x = torch.cat([net.preprocess(load_photo(photo)) for photo in photos]).to(device)
     said = []
-    for name in ("float32", chosen):
+    both: tuple[Precision, Precision] = ("float32", chosen)
+    for name in both:
         with precision(name):
             scores = perturbation_scores(net, x, ("dga",), batch=20)["dga"]
         said.append("LeRF {lerf:.3f}, MoRF {morf:.3f}".format(

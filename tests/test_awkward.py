@@ -1,0 +1,449 @@
+"""What people bring: every case against finite differences, and the model left as it was found."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from awkward import CASES, Lambda, pictures, small
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import dga
+from dga import engine
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+METHODS = {
+    "gradient": dga.gradient,
+    "gradient_times_input": dga.gradient_times_input,
+    "smoothgrad": lambda *a, **k: dga.smoothgrad(*a, samples=2, **k),
+    "integrated_gradients": lambda *a, **k: dga.integrated_gradients(*a, steps=3, **k),
+    "guided_ig": lambda *a, **k: dga.guided_integrated_gradients(*a, steps=3, **k),
+    "uniform_fullgrad": dga.uniform_fullgrad,
+    "dga": lambda *a, **k: dga.distilled_gradient_aggregation(*a, steps=3, **k),
+}
+
+
+def slope(score, x: Tensor, direction: Tensor, h: float = 1e-6) -> Tensor:
+    """The directional derivative of every score by central differences."""
+    with torch.no_grad():
+        return (score(x + h * direction) - score(x - h * direction)) / (2 * h)
+
+
+def numeric(score, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    directions = [
+        torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x) for _ in range(3)
+    ]
+    return [(v, slope(score, x, v)) for v in directions]
+
+
+def state(model) -> dict:
+    """Everything that must be the same afterwards."""
+    if not isinstance(model, nn.Module):
+        return {}
+    found = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, torch.jit.ScriptModule):
+            plain = {k: v for k, v in vars(module).items() if not k.startswith("_")}
+            found[name] = (module.training, len(module._forward_hooks), id(module.forward.__func__)
+                           if hasattr(module.forward, "__func__") else id(module.forward),
+                           {k: v.clone() if isinstance(v, Tensor) else repr(v)
+                            for k, v in plain.items()})  # fmt: skip
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        found["tensor " + name] = (id(tensor), tensor.clone(), tensor.requires_grad, tensor.grad)
+    return found
+
+
+def same(a, b) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, tuple):
+        return all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return a == b
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradient_is_the_derivative_and_the_model_is_left_alone(name):
+    model, x, targets, extra, score = CASES[name]()
+    truth = numeric(score, x)
+    value = score(x.clone()).detach()
+    before = state(model)
+    heat = dga.gradient(model, x, targets, extra_args=extra)
+    assert same(before, state(model))
+    for direction, expected in truth:
+        got = (heat * direction).flatten(1).sum(1)
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    total = dga.uniform_fullgrad(model, x, targets, extra_args=extra).flatten(1).sum(1)
+    torch.testing.assert_close(total, value)
+    for method in METHODS.values():
+        result = method(model, x, targets, extra_args=extra)
+        assert result.shape == x.shape and result.dtype == x.dtype and not result.requires_grad
+        assert type(result) is Tensor and torch.isfinite(result).all()
+    with torch.inference_mode():
+        torch.testing.assert_close(dga.gradient(model, x, targets, extra_args=extra), heat)
+    assert same(before, state(model))
+
+
+# FullGrad cannot name a bias inside these, and says so; everywhere else its terms add up.
+WITHOUT_TERMS = {
+    "batch_norm_after_tokens", "scripted", "traced", "frozen_script", "recurrent", "attention",
+    "transformer_encoder",
+    "instance_norm_one_picture", "instance_norm_affine_inside", "group_and_layer_norm",
+    "probabilities", "calls_its_own_methods_by_attribute", "functional_batch_norm_one_picture",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bias_terms_add_up_or_the_reason_is_given(name):
+    model, x, targets, extra, score = CASES[name]()
+    value = score(x.clone()).detach()
+    before = state(model)
+    try:
+        terms = dga.bias_attributions(model, x, targets, extra_args=extra)
+    except ValueError as error:
+        assert name in WITHOUT_TERMS, error
+        assert "residual" in str(error)
+    else:
+        total = dga.gradient_times_input(model, x, targets, extra_args=extra).flatten(1).sum(1)
+        for term in terms.values():
+            assert not term.requires_grad
+            total = total + term.reshape(len(x), -1).sum(1)
+        torch.testing.assert_close(total, value)
+    assert same(before, state(model))
+
+
+@pytest.mark.parametrize(
+    "name", ["compiled", "compiled_in_place", "patched_forward_method", "pruned"]
+)
+def test_bias_terms_bear_the_users_names(name):
+    model, x, targets, _, _ = CASES[name]()
+    model = getattr(model, "_orig_mod", model)
+    terms = dga.bias_attributions(model, x, targets)
+    known = {key for key, _ in model.named_modules()}
+    assert all(key.split("#")[0].rpartition(".")[0] in known | {""} for key in terms)
+    assert any(key in known for key in terms)
+
+
+class Noisy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = small()
+
+    def forward(self, x):
+        return self.net(x + 1e-3 * torch.randn_like(x))
+
+
+def _drops(x):
+    y = x.flatten(2).transpose(1, 2)
+    return F.scaled_dot_product_attention(y, y, y, dropout_p=0.3).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Noisy().eval(), "draws random numbers"),
+        (_drops, "random"),
+        (lambda x: F.dropout(x.mean((2, 3)), 0.2, training=True), r"dropout\(training=True\)"),
+        (lambda x: x * torch.rand(()), "draws random numbers"),
+        (lambda x: x.mean((2, 3)).long(), "model returned torch.int64"),
+        (lambda x: (x.mean((2, 3)), 1), "targets=lambda output"),
+        (lambda x: {"out": x}, "targets=lambda output"),
+        (lambda x: x, "targets=lambda output"),
+        (lambda x: x.mean((2, 3)) * float("nan"), "scores that are NaN"),
+        (lambda x: torch.sqrt(x.mean((2, 3)) * 0 + 0.0), "not finite"),  # slope infinite, NaN in x
+        (lambda x: x.detach().mean((2, 3)), "does not depend on its input"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", METHODS)
+def test_what_cannot_be_explained_says_why(model, message, method):
+    with pytest.raises((ValueError, TypeError), match=message):
+        METHODS[method](model, pictures(), 0)
+
+
+def test_the_error_of_a_broken_model_is_its_own():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        dga.gradient(nn.Sequential(nn.Flatten(), nn.Linear(7, 5)).double(), pictures())
+    with pytest.raises(KeyError, match="mine"):
+        dga.gradient(Lambda(lambda m, x: {}["mine"], conv=nn.Conv2d(3, 3, 1)).double(), pictures())
+
+
+@pytest.mark.parametrize(
+    ("targets", "kind", "message"),
+    [
+        (1, ValueError, r"one score: .*targets=lambda output: -output\[:, 0\]"),
+        (lambda o: o, ValueError, r"targets returned \(2, 1\); one score per picture"),
+        (lambda o: 3, ValueError, "targets returned int"),
+        (lambda o: o[:, 0] > 0, TypeError, "targets returned torch.bool"),
+    ],
+)
+def test_targets_that_do_not_fit(targets, kind, message):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 1)).double()
+    with pytest.raises(kind, match=message):
+        dga.gradient(model, pictures(), targets)
+
+
+def test_perturbation_of_one_score_probabilities_and_a_callable():
+    x = pictures()
+    heat = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one = nn.Sequential(nn.Flatten(), nn.Linear(192, 1)).double()
+    curve = dga.pixel_perturbation(one, x, heat, shares=(0,))
+    torch.testing.assert_close(curve, one(x).sigmoid().detach())
+    net = small().eval()
+    through = nn.Sequential(net, nn.Softmax(1))
+    with pytest.warns(UserWarning, match="returns probabilities") as caught:
+        curve = dga.pixel_perturbation(through, x, heat, 1)
+    assert len(caught) == 1
+    torch.testing.assert_close(curve, dga.pixel_perturbation(net, x, heat, 1))
+    margin = dga.pixel_perturbation(net, x, heat, lambda o: o[:, 1] - o[:, 2], shares=(0,))
+    torch.testing.assert_close(margin[:, 0], (net(x)[:, 1] - net(x)[:, 2]).detach())
+
+
+def test_extra_arguments_follow_the_batch_when_it_is_split():
+    model, _, _, _, _ = CASES["extra_arguments"]()
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(7, 4, 6, generator=generator, dtype=torch.float64)
+    mask = torch.randint(2, (7, 4), generator=generator)
+    whole = dga.gradient(model, x, 1, extra_args=(mask, 2.0))
+    parts = dga.attribute_many(dga.gradient, model, x, 1, batch=3, extra_args=(mask, 2.0))
+    torch.testing.assert_close(torch.stack(list(parts)), whole)
+
+
+def test_a_last_batch_of_one_is_right():
+    model, x, *_ = CASES["instance_norm_affine_inside"]()
+    x = torch.cat([x, x.flip(2), x.flip(3)])
+    parts = torch.stack(list(dga.attribute_many(dga.gradient, model, x, 1, batch=2)))
+    torch.testing.assert_close(parts, dga.gradient(model, x, 1))
+
+
+# ------------------------------------------------------------------------- precision and devices
+
+
+def test_precision_does_not_leak_out_of_interleaved_generators():
+    model, x = small().float().eval(), pictures(4).float()
+    with dga.precision("bfloat16"):
+        first = dga.attribute_many(dga.gradient, model, x, batch=1, progress=False)
+        next(first)
+        second = dga.attribute_many(dga.gradient, model, x, batch=1, progress=False)
+        next(second)
+    assert engine.current_precision() is None
+    next(first)
+    assert engine.current_precision() is None
+    next(second), first.close(), second.close()
+    assert engine.current_precision() is None
+
+
+def test_a_generator_may_be_finished_in_another_thread():
+    model, x = small().float().eval(), pictures(4).float()
+    results, errors = [], []
+    with dga.precision("bfloat16"):
+        heats = dga.attribute_many(dga.gradient, model, x, batch=2, progress=False)
+        results.append(next(heats))
+
+    def finish():
+        try:
+            results.extend(heats)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=finish)
+    thread.start(), thread.join()
+    assert len(results) == 4 and not errors
+
+
+def test_float32_inside_the_users_autocast():
+    model, x = small().float().eval(), pictures().float()
+    exact = dga.gradient(model, x, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        short = dga.gradient(model, x, 1)
+        with dga.precision("float32"):
+            full = dga.gradient(model, x, 1)
+    assert torch.equal(full, exact) and not torch.equal(short, exact)
+
+
+def test_mantissa_is_put_back_and_torch_still_answers():
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    if not hasattr(places[0], "fp32_precision"):
+        pytest.skip("this torch has the older settings alone")
+    before = [place.fp32_precision for place in places]
+    try:
+        torch.backends.cuda.matmul.fp32_precision = "ieee"  # as a user might
+        with engine.mantissa(True):
+            assert [place.fp32_precision for place in places] == ["tf32"] * 3
+        assert [place.fp32_precision for place in places] == ["ieee", *before[1:]]
+        torch.get_float32_matmul_precision()
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before[0]
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_default_device_changes_nothing(device):
+    model, x = small().float().eval(), pictures().float()
+    expected = [method(model, x, 1) for method in METHODS.values()]
+    torch.set_default_device(device)
+    try:
+        got = [method(model, x, 1) for method in METHODS.values()]
+        terms = dga.bias_attributions(model, x, 1)
+        many = list(dga.attribute_many(dga.gradient, model, x, [1, 1], batch=1, progress=False))
+    finally:
+        torch.set_default_device(None)
+    assert all(map(torch.equal, got, expected))
+    assert all(term.device.type == "cpu" for term in terms.values()) and len(many) == 2
+
+
+class RefusesFloat64(TorchDispatchMode):
+    """A device without float64."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(value, Tensor) and value.dtype == torch.float64:
+                raise TypeError(f"{func} made a float64 tensor")
+        return result
+
+
+@pytest.mark.filterwarnings("ignore:.*DispatchMode")
+def test_nothing_needs_float64_on_a_device_without_it(monkeypatch):
+    model, x = small(nn.GELU()).float().eval(), pictures().float()
+    for module in ("engine", "paths", "bias_terms"):
+        monkeypatch.setattr(f"dga.{module}.wide_dtype", lambda device: torch.float32)
+    with RefusesFloat64():
+        for method in METHODS.values():
+            method(model, x, 1)
+        dga.fullgrad(model, x, 1)
+        dga.weak_contributor_mask(x, 0.5), dga.extreme_positive_contributor_mask(x, 0.9)
+
+
+def test_default_dtype_of_the_user():
+    model, x = small().float().eval(), pictures().float()
+    expected = [method(model, x, 1) for method in METHODS.values()]
+    torch.set_default_dtype(torch.float64)
+    try:
+        got = [method(model, x, 1) for method in METHODS.values()]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+# -------------------------------------------------------------------------- libraries of networks
+
+
+def check_network(model, x, classes, targets=1, score=None, extra=()):
+    """In float64: the derivative by differences, the residual, and DGA's shape."""
+    score = score or (lambda x: model(x)[:, 1])
+    value = score(x).detach()
+    heat = dga.gradient(model, x, targets, extra_args=extra)
+    generator = torch.Generator().manual_seed(1)
+    v = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    got = (heat * v).flatten(1).sum(1)
+    # The step is small, for networks have many kinks; so is the difference, hence float64.
+    torch.testing.assert_close(got, slope(score, x, v, 1e-7), rtol=1e-3, atol=1e-6)
+    total = dga.uniform_fullgrad(model, x, targets, extra_args=extra).flatten(1).sum(1)
+    torch.testing.assert_close(total, value)
+    sum_of_looks = dga.distilled_gradient_aggregation(model, x, targets, steps=2, extra_args=extra)
+    assert sum_of_looks.shape == x.shape and torch.isfinite(sum_of_looks).all()
+
+
+def random_weights(model):
+    """Fresh networks of many layers give scores near 0; running statistics are made uneven."""
+    for name, buffer in model.named_buffers():
+        if "running_var" in name:
+            buffer.uniform_(0.5, 1.5)
+        elif "running_mean" in name:
+            buffer.normal_(0, 0.1)
+    return model.double().eval()
+
+
+# One or two of each family of torchvision's classifiers, with the smallest input they take.
+TORCHVISION = {
+    "alexnet": 64, "convnext_tiny": 32, "densenet121": 32, "efficientnet_b0": 32,
+    "efficientnet_v2_s": 32, "googlenet": 32, "inception_v3": 75, "mnasnet0_5": 32,
+    "mobilenet_v2": 32, "mobilenet_v3_small": 32, "regnet_x_400mf": 32, "regnet_y_400mf": 32,
+    "resnet18": 32, "resnext50_32x4d": 32, "shufflenet_v2_x0_5": 32, "squeezenet1_1": 32,
+    "swin_t": 32, "vgg11": 32, "vgg11_bn": 32, "wide_resnet50_2": 32,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision(name):
+    from torchvision import models
+
+    special = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    torch.manual_seed(0)
+    model = random_weights(models.get_model(name, weights=None, num_classes=4, **special))
+    check_network(model, pictures(1, TORCHVISION[name]), 4)
+
+
+TIMM = {
+    "resnetv2_50x1_bit": 32, "nf_resnet26": 32, "dm_nfnet_f0": 32, "levit_128s": 224,
+    "vit_tiny_patch16_224": 224, "deit_tiny_patch16_224": 224, "convnext_atto": 32,
+    "efficientnet_lite0": 32, "tf_efficientnet_lite0": 32, "mobilenetv3_small_050": 32,
+    "resnet18d": 32, "ghostnet_050": 32, "repvgg_a0": 32, "regnety_002": 32, "mixer_s32_224": 224,
+    "resmlp_12_224": 224, "poolformer_s12": 64, "edgenext_xx_small": 64, "skresnet18": 32,
+    "hardcorenas_a": 32,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timm(name):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = random_weights(timm.create_model(name, pretrained=False, num_classes=4))
+    check_network(model, pictures(1, TIMM[name]), 4)
+
+
+def _transformers():
+    import transformers as t
+
+    small_vit = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+                 "intermediate_size": 32, "image_size": 16, "patch_size": 4,
+                 "num_labels": 4}  # fmt: skip
+    yield "ViT", t.ViTForImageClassification(t.ViTConfig(**small_vit))
+    yield "DeiT", t.DeiTForImageClassification(t.DeiTConfig(**small_vit))
+    yield "BEiT", t.BeitForImageClassification(t.BeitConfig(**small_vit))
+    yield (
+        "ConvNext",
+        t.ConvNextForImageClassification(
+            t.ConvNextConfig(hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1], num_labels=4)
+        ),
+    )
+    yield (
+        "ResNet",
+        t.ResNetForImageClassification(
+            t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], num_labels=4)
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", ["ViT", "DeiT", "BEiT", "ConvNext", "ResNet"])
+def test_transformers(name):
+    pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    model = random_weights(dict(_transformers())[name])
+    x = pictures(1, 32 if name in ("ConvNext", "ResNet") else 16)
+    check_network(model, x, 4, score=lambda x: model(x).logits[:, 1])
+    check_network(model, x, 4, targets=lambda o: o.logits[:, 2] - o.logits[:, 0],
+                  score=lambda x: model(x).logits[:, 2] - model(x).logits[:, 0])  # fmt: skip
+
+
+def test_a_text_classifier_on_its_embeddings():
+    t = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = t.BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_labels=3,
+                          num_attention_heads=2, intermediate_size=32)  # fmt: skip
+    model = t.BertForSequenceClassification(config).double().eval()
+    x = torch.randn(2, 5, 16, dtype=torch.float64)
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+
+    def scores(x, mask):
+        return model(inputs_embeds=x, attention_mask=mask)
+
+    check_network(scores, x, 3, extra=(mask,), score=lambda x: scores(x, mask).logits[:, 1])
