@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from networks import build, picture
 from torch import nn
+from torch.nn.modules import module as module_hooks
 from torch.nn.utils.parametrizations import spectral_norm
 
 import dga
@@ -40,11 +42,19 @@ def fingerprint(model):
             (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
             for m in model.modules()
         ],
+        # Of the whole process: hooks on every module, modes that watch every operation.
+        "process": (
+            len(module_hooks._global_forward_hooks),
+            len(module_hooks._global_forward_pre_hooks),
+            torch._C._len_torch_function_stack(),
+            torch._C._len_torch_dispatch_stack(),
+            torch.is_grad_enabled(),
+        ),
     }
 
 
 def assert_same(before, after):
-    for key in ("requires", "identity", "layout", "modes", "hooks"):
+    for key in ("requires", "identity", "layout", "modes", "hooks", "process"):
         assert before[key] == after[key], key
     torch.testing.assert_close(before["state"], after["state"], rtol=0, atol=0)
     for a, b in zip(before["grads"], after["grads"], strict=True):
@@ -73,29 +83,41 @@ def test_model_and_inputs_are_left_as_found(method):
     assert result.shape == x.shape and result.dtype == x.dtype and not result.requires_grad
 
 
+class _Fails(nn.Module):
+    """Raises from a certain forward pass on, or in the backward pass."""
+
+    def __init__(self, inner, forward=float("inf"), backward=False):
+        super().__init__()
+        self.inner = inner
+        self.first, self.backward = forward, backward
+        self.count = SimpleNamespace(passes=0)  # copies of the model share it
+
+    def forward(self, x):
+        y = F.relu(self.inner(x))
+        self.count.passes += 1
+        if self.count.passes >= self.first:
+            raise RuntimeError("out of luck")
+        if self.backward and y.requires_grad:
+            y.register_hook(_raise)
+        return y
+
+
+def _raise(_):
+    raise RuntimeError("out of luck")
+
+
 @every_method
-def test_model_is_left_as_found_after_an_exception(method):
-    class Breaks(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = worn_model()
-            self.calls = 0
-
-        def forward(self, x):
-            self.calls += 1
-            y = F.relu(self.inner(x))
-            if self.calls >= self.limit:
-                raise RuntimeError("out of luck")
-            return y
-
-    for limit in (1, 2):
-        model = Breaks()
-        model.limit = limit
+@pytest.mark.parametrize("inner", [worn_model, lambda: build("residual")], ids=["hook", "plain"])
+def test_model_is_left_as_found_after_an_exception(method, inner):
+    """In any forward pass and in the backward pass, whether the model or a copy of it runs."""
+    whole = _Fails(inner())
+    method(whole, picture(), 0)
+    places = [{"forward": k + 1} for k in range(whole.count.passes)]
+    for place in [*places, {"backward": True}]:
+        model = _Fails(inner(), **place)
         before = fingerprint(model)
-        try:
+        with pytest.raises(RuntimeError, match="out of luck"):
             method(model, picture(), 0)
-        except RuntimeError as error:
-            assert "out of luck" in str(error)
         assert_same(before, fingerprint(model))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import dga
@@ -81,12 +82,31 @@ print(dga.distilled_gradient_aggregation(model, model.preprocess(x.images), step
     assert "torch.Size([2, 3, 64, 64])" in outside.stdout, outside.stderr
 
 
+ALLOWED = {
+    "notebooks", "dga", "data", "tests", "environment.yml", "README.md", "pyproject.toml",
+    "Makefile", "LICENSE", "CITATION.cff", ".gitignore", ".ci", ".github",
+}  # fmt: skip
+
+
+def top_level(root):
+    """What belongs to the repository in a folder: a clone, or an unpacked archive without git."""
+    if (root / ".git").exists():
+        listed = subprocess.run(
+            ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True
+        )
+        return {path.split("/")[0] for path in listed.stdout.splitlines()}
+    ignored = [line.rstrip("/") for line in (root / ".gitignore").read_text().split()]
+    names = {path.name for path in root.iterdir()}
+    return {name for name in names if not any(fnmatch(name, pattern) for pattern in ignored)}
+
+
 def test_nothing_at_the_top_level_but_what_belongs_there():
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.split()
-    allowed = {
-        "notebooks", "dga", "data", "tests", "environment.yml", "README.md", "pyproject.toml",
-        "Makefile", "LICENSE", "CITATION.cff", ".gitignore", ".ci",
-    }  # fmt: skip
-    assert {path.split("/")[0] for path in listed} <= allowed
+    found = top_level(ROOT)
+    assert {"dga", "notebooks", "tests", "README.md"} <= found <= ALLOWED
+
+
+def test_what_does_not_belong_is_seen_without_git(tmp_path):
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    for name in ("dga", "scripts", "dga.egg-info", ".venv"):
+        (tmp_path / name).mkdir()
+    assert top_level(tmp_path) - ALLOWED == {"scripts"}
