@@ -1,11 +1,14 @@
-"""The table of claims: what the paper says, and what the lessons print: python tests/tools/claims.py
+"""The generated tables of notebooks/results.md: python tests/tools/claims.py
 
-Reads the committed outputs of the lessons and writes the table between the markers in README.md and
-in the last lesson. A test checks that both are what the outputs say.
+The table of claims sets what the paper says beside what the lessons print, from their committed
+outputs; the table of speed is the stored benchmark. Each goes between its markers in the page. A
+test checks that the page is what they say.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +16,11 @@ from pathlib import Path
 
 import nbformat
 
-from dga.zoo.files import write_atomically
+from dga.experiments import benchmark
+from dga.zoo.files import DATA, write_atomically
 
 ROOT = Path(__file__).parent.parent.parent
-LAST = ROOT / "notebooks" / "10_your_network_your_photo.ipynb"
-BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
+RESULTS = ROOT / "notebooks" / "results.md"
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def printed(lesson: str, cell: str) -> str:
     return "".join(output.get("text", "") for c in found for output in c.outputs)
 
 
-def row(claim: Claim, folder: str) -> str:
+def row(claim: Claim) -> str:
     text = printed(claim.lesson, claim.cell)
     match = re.search(claim.pattern, text, re.S)
     if match is None:
@@ -153,29 +156,35 @@ def row(claim: Claim, folder: str) -> str:
         )
     verdict = claim.verdict(*(float(value) for value in match.groups()))
     ours = claim.ours.format(*match.groups())
-    lesson = f"[{claim.lesson[:2]}]({folder}{claim.lesson}.ipynb)"
+    lesson = f"[{claim.lesson[:2]}]({claim.lesson}.ipynb)"
     return f"| {claim.says} | {lesson} | {ours} | **{verdict}** |"
 
 
-def table(folder: str) -> str:
-    """The table, with links to lessons in `folder`."""
+def claims_table() -> str:
     head = "| the paper | lesson | here | |\n|---|---|---|---|"
-    return "\n".join([head, *(row(claim, folder) for claim in CLAIMS)])
+    return "\n".join([head, *(row(claim) for claim in CLAIMS)])
 
 
-def filled(text: str, folder: str) -> str:
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n{table(folder)}\n\n{END}{after}"
+def speed_table() -> str:
+    """The rows of the stored benchmark."""
+    stored = json.loads((DATA / "results" / "benchmark.json").read_text())["rows"]
+    fields = [field.name for field in dataclasses.fields(benchmark.Row)]
+    return benchmark.table(
+        [benchmark.Row(**{name: row[name] for name in fields}) for row in stored]
+    )
+
+
+def filled(text: str) -> str:
+    """The page with every generated table as it is today."""
+    for name, table in (("claims", claims_table()), ("speed", speed_table())):
+        before, rest = text.split(f"<!-- {name} -->")
+        after = rest.split(f"<!-- /{name} -->")[1]
+        text = f"{before}<!-- {name} -->\n\n{table}\n\n<!-- /{name} -->{after}"
+    return text
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    write_atomically(readme, filled(readme.read_text(), "notebooks/").encode())
-    book = nbformat.read(LAST, 4)
-    (cell,) = [c for c in book.cells if BEGIN in c.source]
-    cell.source = filled(cell.source, "")
-    write_atomically(LAST, (nbformat.writes(book) + "\n").encode())
+    write_atomically(RESULTS, filled(RESULTS.read_text()).encode())
 
 
 if __name__ == "__main__":
