@@ -13,6 +13,7 @@ and the share removed, the trial (seed of the retrained network), and the value.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 
@@ -116,6 +117,7 @@ def rankings(x: Tensor, masks: Tensor, model: nn.Module, first: int) -> dict[str
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(1)
     path = DATA / "results" / "roar.csv"
     path.parent.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ picture, in thousandths, to data/results/grid.csv. About eleven minutes on one t
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 from typing import Any
@@ -56,6 +57,7 @@ def maps(
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(1)
     images = dga.load_images("test", PICTURES).images
     rows: dict[tuple[str, str, str], list[int]] = {}
