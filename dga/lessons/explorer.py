@@ -48,7 +48,22 @@ _REMEMBERED = 8 * 3 * 64 * 64  # features of the results kept: eight of the ship
 
 @dataclass(frozen=True)
 class Shown:
-    """What an explorer looks at: x is (1, C, H, W), photo what a person sees, 0..1."""
+    """What an explorer looks at.
+
+    Attributes:
+        model: as `dga.load_model` gives it.
+        x: the input (1, C, H, W).
+        photo: the picture (H, W, 3) in 0..1, as a person sees it.
+        target: the class that is explained.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> shown = Shown(model, x, model.preprocess.restore(x)[0], target=7)
+        >>> shown.label, tuple(shown.scores(x).shape)
+        ('cat', (1, 10))
+    """
 
     model: Any
     x: Tensor
@@ -57,6 +72,7 @@ class Shown:
 
     @property
     def label(self) -> str:
+        """The name of the class that is explained."""
         return str(self.model.classes[self.target])
 
     def look(self, x: Tensor) -> Pixels:
@@ -64,6 +80,7 @@ class Shown:
         return self.model.preprocess.restore(x)[0]  # type: ignore[no-any-return]
 
     def scores(self, x: Tensor) -> Tensor:
+        """The scores (B, classes) of inputs (B, C, H, W)."""
         with torch.inference_mode():
             scores: Tensor = self.model(x)
         return scores
@@ -77,6 +94,20 @@ class Explorer(VBox):
             what a user's hand would.
         image: the picture, an `ipywidgets.Image` with PNG bytes.
         text: what the line says.
+
+    Example:
+        >>> from ipywidgets import IntSlider
+        >>> explorer = Explorer(
+        ...     "brightness", None, None, "resnet", 0,
+        ...     compute=lambda shown, values, bar: shown.photo,
+        ...     draw=lambda shown, photo, values, bar: (
+        ...         [{"darker": photo * values["Percent"] / 100}], f"{values['Percent']} %"
+        ...     ),
+        ...     fast=[IntSlider(value=100, description="Percent")],
+        ... )
+        >>> explorer.controls["Percent"].value = 40
+        >>> explorer.text
+        '40 %'
     """
 
     def __init__(
@@ -169,6 +200,7 @@ class Explorer(VBox):
         )
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
+        """The values of these controls, by their visible names."""
         return {name: self.controls[name].value for name in names}
 
     def _renew(self, change: Any = None) -> None:

@@ -2,14 +2,14 @@
 
 Each function returns an `Explorer`, which a notebook shows as the last expression of a cell:
 
-explore_method         one method, on any picture, network and class
-explore_noise          how maps move when the picture gets noisy
-explore_path           Integrated Gradients along its path
-explore_biases         the bias terms of a network, layer by layer
-explore_masks          weak and extreme positive contributors
-explore_distillation   the distilled sequence and its running sum
-explore_methods        all methods side by side, and their most relevant pixels
-explore_perturbation   pixels taken away by rank, and the probability that is left
+    explore_method         one method, on any picture, network and class
+    explore_noise          how maps move when the picture gets noisy
+    explore_path           Integrated Gradients along its path
+    explore_biases         the bias terms of a network, layer by layer
+    explore_masks          weak and extreme positive contributors
+    explore_distillation   the distilled sequence and its running sum
+    explore_methods        all methods side by side, and their most relevant pixels
+    explore_perturbation   pixels removed by rank, and the probability that is left
 
 The maths is in the modules they call. Everything works with ipywidgets 7.7.1 (Colab) and 8.
 """
@@ -93,6 +93,12 @@ def explore_method(
             own) and a position.
         networks: by name, to choose from; None for the shipped ones.
         pictures: PIL images or uint8 (H, W, 3) by name; None for the shipped figures.
+
+    Example:
+        >>> explorer = explore_method("gi", "resnet")
+        >>> explorer.controls["Class"].value = 3  # why a boat?
+        >>> explorer.text.split("?")[0]
+        'The network says cat (100.0 %). Why boat'
     """
     check_choice("method", method, tuple(METHODS))
     choice = Dropdown(
@@ -137,6 +143,12 @@ def explore_noise(
     Args:
         methods: short names, see `dga.METHODS`.
         network, picture, networks, pictures: see `explore_method`.
+
+    Example:
+        >>> explorer = explore_noise(["g", "ig"])
+        >>> explorer.controls["Noise"].value = 0.1
+        >>> explorer.text.split(":")[0]
+        'Noise 0.1. How far each map moved'
     """
     for method in methods:
         check_choice("methods", method, tuple(METHODS))
@@ -183,6 +195,12 @@ def explore_path(
 
     Args:
         network, picture, networks, pictures: see `explore_method`.
+
+    Example:
+        >>> explorer = explore_path("resnet")
+        >>> explorer.controls["Step"].value = 31
+        >>> explorer.text.split(":")[0]
+        'Step 31 of 31'
     """
     count = STEPS + 1
     baseline = Dropdown(options=["grey", "black", "white", "blurred"], description="Baseline")
@@ -237,6 +255,12 @@ def explore_biases(
 
     Args:
         network, picture, networks, pictures: see `explore_method`.
+
+    Example:
+        >>> explorer = explore_biases("vgg")
+        >>> explorer.controls["Layer"].value = 10
+        >>> explorer.text.split(",")[0]
+        'Layer 23'
     """
     layer = IntSlider(value=1, min=1, max=1, description="Layer")
 
@@ -287,6 +311,12 @@ def explore_masks(
 
     Args:
         network, picture, networks, pictures: see `explore_method`.
+
+    Example:
+        >>> explorer = explore_masks("resnet")
+        >>> explorer.controls["Share"].value = 0.2
+        >>> explorer.text.split(",")[0]
+        'White stays. The weak contributor mask keeps 80.0 % of the features'
     """
     share = FloatSlider(value=0.5, min=0, max=1, step=0.01, description="Share")
     quantile = FloatSlider(value=0.9, min=0, max=1, step=0.01, description="Quantile q")
@@ -331,6 +361,12 @@ def explore_distillation(
 
     Args:
         network, picture, networks, pictures: see `explore_method`.
+
+    Example:
+        >>> explorer = explore_distillation("resnet")
+        >>> explorer.controls["Step n"].value = 30
+        >>> explorer.text.split(":")[0]
+        'Step 30 of 30'
     """
     total = IntSlider(value=STEPS, min=1, max=60, description="Steps N", continuous_update=False)
     quantile = FloatSlider(
@@ -394,6 +430,12 @@ def explore_methods(
     Args:
         methods: short names, see `dga.METHODS`.
         network, picture, networks, pictures: see `explore_method`.
+
+    Example:
+        >>> explorer = explore_methods(["gi", "fg"])
+        >>> explorer.controls["Top %"].value = 25
+        >>> explorer.text.split(":")[0]
+        'Probability of cat with only the top 25 % of the pixels by each method'
     """
     for method in methods:
         check_choice("methods", method, tuple(METHODS))
@@ -436,11 +478,17 @@ def explore_perturbation(
     networks: Networks | None = None,
     pictures: Photos | None = None,
 ) -> Explorer:
-    """Pixels taken away in the order of their relevance, and the curve of the probability.
+    """Pixels removed in the order of their relevance, and the curve of the probability.
 
     Args:
         method: short name, see `dga.METHODS`.
         network, picture, networks, pictures: see `explore_method`.
+
+    Example:
+        >>> explorer = explore_perturbation("gi")
+        >>> explorer.controls["Removed %"].value = 60
+        >>> explorer.text.split(" the prob")[0]
+        'Without 60 % of the pixels'
     """
     check_choice("method", method, tuple(METHODS))
     choice = Dropdown(

@@ -36,6 +36,14 @@ def relevance(attribution: Tensor, *, signed: bool = False) -> Pixels:
 
     Returns:
         (H, W) or (B, H, W), 0..1, or -1..1 if signed.
+
+    Example:
+        >>> import torch
+        >>> attribution = torch.tensor([[[1.0, -2.0]], [[1.0, -2.0]], [[2.0, 0.0]]])  # (3, 1, 2)
+        >>> relevance(attribution).tolist()
+        [[1.0, 0.0]]
+        >>> relevance(attribution, signed=True).tolist()
+        [[1.0, -1.0]]
     """
     values = attribution.detach().cpu().float().numpy().sum(-3)
     if not signed:
@@ -47,7 +55,18 @@ def relevance(attribution: Tensor, *, signed: bool = False) -> Pixels:
 
 
 def heatmap(attribution: Tensor, *, signed: bool = False) -> Pixels:
-    """An attribution (C, H, W) as colours (H, W, 3) in 0..1: cividis, or blue-white-red."""
+    """An attribution (C, H, W) as colours (H, W, 3) in 0..1: cividis, or blue-white-red.
+
+    Args:
+        attribution: (C, H, W).
+        signed: show negative values too, in blue.
+
+    Example:
+        >>> import torch
+        >>> colours = heatmap(torch.tensor([[[2.0, -2.0, 0.0]]]), signed=True)
+        >>> colours[0].round(1).tolist()  # red, blue, white
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
+    """
     values = relevance(attribution, signed=signed)
     if signed:
         return matplotlib.colormaps[SIGNED](values / 2 + 0.5)[..., :3].astype(np.float32)
@@ -63,6 +82,17 @@ def overlay(picture: Pixels, attribution: Tensor) -> Pixels:
     Args:
         picture: (H, W, 3) in 0..1.
         attribution: (C, H, W).
+
+    Returns:
+        (H, W, 3) in 0..1.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> picture = model.preprocess.restore(x)[0]
+        >>> overlay(picture, dga.gradient_times_input(model, x)[0]).shape
+        (64, 64, 3)
     """
     values = Image.fromarray(np.rint(relevance(attribution) * 255).astype(np.uint8))
     blurred = values.filter(ImageFilter.GaussianBlur(max(1.0, picture.shape[1] / 100)))
@@ -87,6 +117,13 @@ def grid(
         rows: pictures (H, W, 3) in 0..1.
         columns, labels: names of the columns and rows.
         panel: width of one picture in inches.
+
+    Example:
+        >>> import dga
+        >>> pictures = dga.load_images("figures", 4).images / 255
+        >>> figure = grid([pictures[:2], pictures[2:]], columns=["left", "right"])
+        >>> [axes.get_title() for axes in figure.axes]
+        ['left', 'right', '', '']
     """
     width = max(len(row) for row in rows)
     top, left, gap = 0.32 if columns else 0.05, 0.3 if labels else 0.05, 0.06
@@ -124,6 +161,17 @@ def compare(
         pictures: B pictures (H, W, 3) in 0..1.
         attributions: name of the method -> (B, C, H, W).
         labels: names of the pictures.
+        signed: show negative values too.
+        panel: width of one picture in inches.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 2).images)
+        >>> heat = {"Gradient": dga.gradient(model, x)}
+        >>> figure = compare(model.preprocess.restore(x), heat, labels=["cat", "boat"])
+        >>> len(figure.axes)
+        4
     """
     rows = [
         [picture, *(heatmap(a[k], signed=signed) for a in attributions.values())]
@@ -133,7 +181,22 @@ def compare(
 
 
 def explanation(picture: Pixels, attribution: Tensor, title: str, method: str) -> Figure:
-    """Photograph, heatmap and overlay of one picture."""
+    """Photograph, heatmap and overlay of one picture.
+
+    Args:
+        picture: (H, W, 3) in 0..1.
+        attribution: (C, H, W); shown with its signs if it has negative values.
+        title, method: stand above the picture and above the heatmap.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_photo("rocket"))
+        >>> heat = dga.gradient_times_input(model, x)
+        >>> figure = explanation(model.preprocess.restore(x)[0], heat[0], "rocket", "G*I")
+        >>> [axes.get_title() for axes in figure.axes]
+        ['rocket', 'G*I', 'relevant parts']
+    """
     signed = bool((attribution < 0).any())
     figure = grid(
         [[picture, heatmap(attribution, signed=signed), overlay(picture, attribution)]],
@@ -149,6 +212,13 @@ def strip(rows: Sequence[Mapping[str, Pixels]], height: int = 192) -> bytes:
     Args:
         rows: each maps the titles to pictures (H, W, 3) in 0..1.
         height: of every picture, in screen pixels.
+
+    Example:
+        >>> import dga
+        >>> cat, boat = dga.load_images("figures", 2).images / 255
+        >>> content = strip([{"cat": cat, "boat": boat}], height=96)
+        >>> Image.open(io.BytesIO(content)).size  # with gaps and titles
+        (208, 120)
     """
     gap, title = 8, 24
     scaled = [[(name, _scaled(picture, height)) for name, picture in row.items()] for row in rows]
@@ -182,7 +252,20 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def trace(values: Sequence[float], at: int, height: int = 192, width: int = 288) -> Pixels:
-    """A curve with a marker at one of its points, (height, width, 3): for `strip`."""
+    """A curve with a marker at one of its points: for `strip`.
+
+    Args:
+        values: the curve, from left to right.
+        at: the position of the marker in `values`.
+        height, width: of the picture, in pixels.
+
+    Returns:
+        (height, width, 3) in 0..1.
+
+    Example:
+        >>> trace([0.9, 0.7, 0.1], at=1).shape
+        (192, 288, 3)
+    """
     fine = 2  # drawn larger, then averaged, for smooth lines
     image = Image.new("RGB", (fine * width, fine * height), "white")
     draw = ImageDraw.Draw(image)
@@ -206,7 +289,19 @@ def trace(values: Sequence[float], at: int, height: int = 192, width: int = 288)
 
 
 def show(figure: Figure | Path, alt: str) -> None:
-    """Shows a figure, drawn or from a PNG file, with a description for those who cannot see it."""
+    """Shows a figure in a notebook, with a description for those who cannot see it.
+
+    Args:
+        figure: drawn, or a PNG file.
+        alt: the description.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch("IPython.display.display") as display:  # outside a notebook
+        ...     show(grid([[np.zeros((8, 8, 3))]]), "a black square")
+        >>> display.call_args.kwargs["metadata"]
+        {'image/png': {'alt': 'a black square'}}
+    """
     from IPython.display import display
 
     content = figure.read_bytes() if isinstance(figure, Path) else png(figure)
@@ -215,7 +310,18 @@ def show(figure: Figure | Path, alt: str) -> None:
 
 
 def png(figure: Figure, metadata: Mapping[str, Any] | None = None, dpi: int = 100) -> bytes:
-    """A figure as PNG bytes, with text metadata."""
+    """A figure as PNG bytes, with text metadata.
+
+    Args:
+        figure: drawn.
+        metadata: by PNG keyword, such as "Description".
+        dpi: pixels an inch.
+
+    Example:
+        >>> content = png(grid([[np.zeros((8, 8, 3))]]), {"Description": "a black square"})
+        >>> Image.open(io.BytesIO(content)).text["Description"]
+        'a black square'
+    """
     buffer = io.BytesIO()
     figure.savefig(
         buffer,

@@ -10,7 +10,22 @@ DATA = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent.parent 
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there in full or not at all."""
+    """Writes a file so that it is there in full or not at all.
+
+    Args:
+        path: the file; its folder must exist.
+        content: all of it.
+
+    Raises:
+        OSError: if it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomically(Path(folder) / "note.txt", b"all of it")
+        ...     (Path(folder) / "note.txt").read_bytes()
+        b'all of it'
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(content)
@@ -24,6 +39,12 @@ def real_folder() -> Path | None:
 
     Raises:
         ValueError: if the variable names something else.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, DGA_REAL=""):
+        ...     print(real_folder())
+        None
     """
     named = os.environ.get("DGA_REAL")
     if not named:

@@ -26,6 +26,12 @@ def load_photo(source: str | Path | bytes) -> Image.Image:
 
     Raises:
         ValueError: naming the source, if it cannot be read as an image.
+        TypeError: if the source is none of these.
+
+    Example:
+        >>> import dga
+        >>> dga.load_photo("chelsea").size  # width and height
+        (451, 300)
     """
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), f"{len(source)} bytes")
@@ -66,7 +72,19 @@ def _open(file: Any, label: str) -> Image.Image:
 
 
 def to_rgb(photo: Image.Image) -> Image.Image:
-    """Any image as 8-bit RGB: 16 bits are scaled, transparent parts are laid on white."""
+    """Any image as 8-bit RGB: 16 bits are scaled, transparent parts are laid on white.
+
+    Args:
+        photo: of any mode but floating point.
+
+    Raises:
+        ValueError: if the image holds floating-point values.
+
+    Example:
+        >>> clear = Image.new("RGBA", (1, 1), (255, 0, 0, 0))
+        >>> to_rgb(clear).getpixel((0, 0))
+        (255, 255, 255)
+    """
     if photo.mode.startswith("I"):
         wide = np.asarray(photo).astype(np.int64)
         photo = Image.fromarray((wide // 257).clip(0, 255).astype(np.uint8))

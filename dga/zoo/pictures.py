@@ -23,7 +23,16 @@ SEEDS = {"train": 1, "test": 2022, "two": 3, "watermark": 4, "figures": 7}
 
 
 class Row(NamedTuple):
-    """What a shipped picture is made from."""
+    """What a shipped picture is made from: a line of its table.
+
+    Attributes:
+        seed, number: of `dga.zoo.rendering.render`.
+        label, scene: indices into `dga.zoo.rendering.OBJECTS` and `SCENES`.
+
+    Example:
+        >>> Row(seed=7, number=57, label=7, scene=0).render().image.shape
+        (64, 64, 3)
+    """
 
     seed: int
     number: int
@@ -31,6 +40,7 @@ class Row(NamedTuple):
     scene: int
 
     def render(self) -> Picture:
+        """The picture, with its ground truth."""
         return render(self.seed, self.number, label=self.label, scene=self.scene)
 
 
@@ -63,6 +73,12 @@ class ImageSet:
             where they were not asked for.
         second_labels, second_masks: the other object, in split "two".
         watermarks: bool (B, 64, 64), the pixels of the watermark, in split "watermark".
+
+    Example:
+        >>> import dga
+        >>> pictures = dga.load_images("figures", 3)
+        >>> len(pictures), pictures.images.shape, tuple(pictures.masks.shape)
+        (3, (3, 64, 64, 3), (3, 64, 64))
     """
 
     images: NDArray[np.uint8]
@@ -92,6 +108,16 @@ def load_images(
 
     Returns:
         ImageSet.
+
+    Raises:
+        ValueError: for another split, or more pictures than are shipped.
+
+    Example:
+        >>> import dga
+        >>> from dga.zoo.rendering import OBJECTS
+        >>> pictures = dga.load_images("two", 2)
+        >>> [OBJECTS[k] for k in pictures.labels], [OBJECTS[k] for k in pictures.second_labels]
+        (['car', 'umbrella'], ['mushroom', 'car'])
     """
     check_choice("split", split, ("test", "figures", "two", "watermark", "small", "train"))
     if count is not None:
@@ -149,7 +175,20 @@ def _cut(path: Path, count: int) -> NDArray[np.uint8]:
 
 
 def write_pictures(split: str, rows: list[Row], folder: Path) -> None:
-    """Renders a shipped split: a sheet of pictures, a sheet of masks, and a table."""
+    """Renders a shipped split: a sheet of pictures, a sheet of masks, and a table.
+
+    Args:
+        split: the name of the files.
+        rows: what the pictures are made from.
+        folder: where the files go; it is made if need be.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_pictures("one", FIGURES[:1], Path(folder))
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['one.csv', 'one.png', 'one_masks.png']
+    """
     pictures = [row.render() for row in rows]
     columns = min(_SHEET_COLUMNS, len(rows))
     height = -(-len(rows) // columns) * SIZE

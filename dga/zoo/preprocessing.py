@@ -24,6 +24,13 @@ class Preprocess:
             trained the network has it.
         size: height and width of the network's input.
         mean, std: of the normalisation, per channel, of values in 0..1.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_photo("coffee"))
+        >>> tuple(x.shape), model.preprocess.restore(x).shape
+        ((1, 3, 64, 64), (1, 64, 64, 3))
     """
 
     transform: Callable[[Image.Image], Tensor]
@@ -36,6 +43,10 @@ class Preprocess:
 
         Photographs are resized and cropped as the network was trained; arrays that already have
         the network's size are taken as they are.
+
+        Raises:
+            TypeError: if the picture is neither an image nor an array.
+            ValueError: for an array of another shape or dtype.
         """
         if isinstance(picture, Image.Image):
             return self.transform(to_rgb(picture))[None]
@@ -76,7 +87,18 @@ def resize_and_crop(
     std: tuple[float, ...],
     interpolation: str = "bilinear",
 ) -> Preprocess:
-    """The usual preparation: the shorter side to `resize`, the central square of `size`."""
+    """The usual preparation: the shorter side to `resize`, the central square of `size`.
+
+    Args:
+        size, resize: in pixels.
+        mean, std: of the normalisation, per channel, of values in 0..1.
+        interpolation: a name that torchvision knows, such as "bilinear" or "bicubic".
+
+    Example:
+        >>> preprocess = resize_and_crop(224, 256, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        >>> preprocess(Image.new("RGB", (640, 480))).shape
+        torch.Size([1, 3, 224, 224])
+    """
     transform = transforms.Compose(
         [
             transforms.Resize(resize, transforms.InterpolationMode(interpolation)),

@@ -133,7 +133,19 @@ def sequence(
     of: Callable = score,
     absolute: bool = False,
 ) -> Callable[..., list[Tensor]]:
-    """x~(0) .. x~(N), right unless told otherwise."""
+    """A function that gives x~(0) .. x~(N), right unless told otherwise.
+
+    Args:
+        keeps_masking: mask the distilled input again, not the original.
+        shift: of n, in share and weight.
+        follows_prediction: explain the predicted class of each distilled input.
+        of: what is explained.
+        absolute: rank absolute values for EPC.
+
+    Example:
+        >>> len(sequence()(network(), *pictures(), 4, 0.9))
+        5
+    """
 
     def inputs(model: nn.Module, x: Tensor, target: Tensor, N: int, q: float) -> list[Tensor]:
         out = [x]

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 
 class Wrong(AssertionError):
-    """A wrong answer; a notebook shows the sentence and no traceback."""
+    """A wrong answer; a notebook shows the sentence and no traceback.
+
+    Example:
+        >>> raise Wrong("the sign is turned")
+        Traceback (most recent call last):
+        dga.lessons.checks.task.Wrong: the sign is turned
+    """
 
     def _render_traceback_(self) -> list[str]:
         return [f"Not yet: {self}"]
@@ -30,7 +36,20 @@ class Task:
         call: how the function is called, for messages.
         cases: the arguments of each example.
         truth: the right function.
-        mistakes: what to say -> the function that is wrong in this way.
+        mistakes: what to say -> the function that is wrong in this manner.
+
+    Example:
+        >>> double = Task(
+        ...     "f(x)",
+        ...     lambda: [(torch.tensor([1.0, 3.0]),)],
+        ...     lambda x: 2 * x,
+        ...     {"this is the square": lambda x: x**2},
+        ... )
+        >>> double(lambda x: x + x)
+        Right.
+        >>> double(lambda x: x * x)
+        Traceback (most recent call last):
+        dga.lessons.checks.task.Wrong: this is the square
     """
 
     call: str
@@ -131,8 +150,16 @@ def _first_difference(got: Any, wanted: Any) -> str:
 def prediction(answer: Any, choices: str) -> None:
     """Whether one of the choices was made; a prediction need not be right.
 
+    Args:
+        answer: the learner's letter.
+        choices: all letters.
+
     Raises:
         Wrong: if not.
+
+    Example:
+        >>> prediction("b", "ABC")
+        Noted. Now run on and see.
     """
     if not isinstance(answer, str) or len(answer) != 1 or answer.upper() not in choices:
         raise Wrong(f"write one letter, {', '.join(choices)}, in quotation marks")
@@ -140,10 +167,19 @@ def prediction(answer: Any, choices: str) -> None:
 
 
 def choice(answer: Any, right: str, why: Mapping[str, str]) -> None:
-    """A question with one right letter, found out by measuring; `why` explains each letter.
+    """A question with one right letter, found out by measuring.
+
+    Args:
+        answer: the learner's letter.
+        right: the right one.
+        why: explains each letter.
 
     Raises:
         Wrong: with the explanation of the letter.
+
+    Example:
+        >>> choice("a", "A", {"A": "Weak features go first.", "B": "They go last."})
+        Right. Weak features go first.
     """
     if not isinstance(answer, str) or answer.upper() not in why:
         raise Wrong(f"write one letter, {', '.join(why)}, in quotation marks")
