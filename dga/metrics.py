@@ -2,53 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from functools import cache
 from numbers import Real
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dga.engine import Engine
-from dga.validation import Targets, check_choice, check_count, check_share
+from dga.engine import Engine, wide_dtype
+from dga.filling import FILLS, Fill, filler
+from dga.randomization import cascading_randomization
+from dga.validation import Model, Targets, check_choice, check_count, check_share
+
+__all__ = [
+    "Order",
+    "SHARES",
+    "bootstrap_interval",
+    "cascading_randomization",
+    "check_attribution",
+    "energy_inside",
+    "pixel_perturbation",
+    "pointing",
+    "rank_correlation",
+    "remove_top",
+    "top_pixels",
+    "top_precision",
+]
 
 SHARES = tuple(k / 10 for k in range(11))
 
 
+Order = Literal["morf", "lerf", "both"]
+
+
 def pixel_perturbation(
-    model: nn.Module,
+    model: Model,
     inputs: Tensor,
     attribution: Tensor,
     targets: Targets = None,
-    order: str = "morf",
+    order: Order = "morf",
     *,
     shares: Sequence[float] = SHARES,
+    fill: Fill = "mean",
     seed: int = 0,
+    extra_args: Sequence[Any] = (),
 ) -> Tensor:
     """Pixel perturbation (DGA, Table 1): the target's probability while pixels are removed.
 
-    The channel sum of the signed attribution ranks the pixels; ties are broken at random. A removed
-    pixel is set to 0 in normalised space, the mean colour. The score of Table 1 is the mean of the
-    curve.
+    The channel sum of the signed attribution ranks the pixels; ties are broken at random. The score
+    of Table 1 is the mean of the curve. What is measured is the softmax probability of the target
+    class; the sigmoid where the model has one score; the output itself where its rows are
+    probabilities; and the value of the callable where `targets` is one.
 
     Args:
-        model: classifier in evaluation mode, (B, C, H, W) -> (B, classes).
+        model, targets, extra_args: see `gradient`; the target is settled on the untouched picture.
         inputs: (B, C, H, W), normalised.
         attribution: same shape as `inputs`.
-        targets: None (class predicted for the untouched picture), an int, or integers (B,).
         order: "morf" removes the most relevant pixels first (lower is better), "lerf" the least
             relevant first (higher is better), "both" gives LeRF and MoRF and shares the passes
             that both need.
         shares: shares of the pixels removed, 0..1; round(share * H * W) pixels.
-        seed: of the order among ties; the same for every picture, so that results do not depend
-            on the batch.
+        fill: what a removed pixel becomes: "mean" (0 in normalised space, the mean colour), "blur"
+            (the picture blurred) or "linear" (the weighted mean of its neighbours, and a little
+            noise, as in ROAD), see `dga.filling`.
+        seed: of the order among ties and of the noise; the same for every picture, so that results
+            do not depend on the batch.
 
     Returns:
-        The curve, (B, len(shares)): mean softmax probability of the target at each share. With
-        "both" (2, B, len(shares)): LeRF, MoRF.
+        The curve, (B, len(shares)): mean probability of the target at each share. With "both"
+        (2, B, len(shares)): LeRF, MoRF.
+
+    Raises:
+        TypeError, ValueError: see `gradient`; if attribution and inputs do not fit each other.
+
+    Example:
+        >>> import dga, torch
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> x = torch.rand(5, 3, 2, 2)
+        >>> curve = dga.pixel_perturbation(model, x, dga.gradient(model, x), shares=(0, 0.5, 1))
+        >>> curve.shape
+        torch.Size([5, 3])
     """
     check_choice("order", order, ("morf", "lerf", "both"))
+    check_choice("fill", fill, FILLS)
     if isinstance(shares, Real) or len(shares) == 0:
         raise ValueError(f"shares must hold one or more shares from 0 to 1, got {shares!r}")
     shares = [float(share) for share in shares]
@@ -56,23 +93,23 @@ def pixel_perturbation(
         check_share("shares", share)
     check_count("seed", seed, 0)
     check_attribution(inputs, attribution)
-    engine = Engine(model, inputs, targets)
+    engine = Engine(model, inputs, targets, extra_args)
     x = engine.inputs
     pixels = x.shape[2] * x.shape[3]
     ranks = _pixel_ranks(attribution.detach(), seed)
+    removing = filler(fill, x, seed)
 
     @cache  # nothing or everything removed is the same picture in both orders
     def probability(removed: int, morf: bool) -> Tensor:
+        if not removed:
+            return engine.probability(x)
         rank = pixels - 1 - ranks if morf else ranks
-        kept = (rank >= removed).view(-1, 1, *x.shape[2:])
-        return engine.probability(x * kept)
+        return engine.probability(removing((rank >= removed).view(-1, 1, *x.shape[2:])))
 
     def curve(morf: bool) -> Tensor:
         counts = [round(share * pixels) for share in shares]
         return torch.stack([probability(r, morf and 0 < r < pixels) for r in counts], 1)
 
-    if targets is None:  # settled on the untouched picture
-        probability(0, False)
     if order == "both":
         return torch.stack([curve(False), curve(True)])
     return curve(order == "morf")
@@ -82,8 +119,8 @@ def _pixel_ranks(attribution: Tensor, seed: int) -> Tensor:
     """The rank of every pixel in its picture, 0 for the least relevant, (B, H*W)."""
     relevance = attribution.sum(1).flatten(1)
     pixels = relevance.shape[1]
-    generator = torch.Generator().manual_seed(seed)
-    shuffle = torch.randperm(pixels, generator=generator).to(relevance.device)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    shuffle = torch.randperm(pixels, generator=generator, device="cpu").to(relevance.device)
     # A stable sort keeps the shuffled order among equals.
     order = shuffle[relevance[:, shuffle].argsort(dim=1, stable=True)]
     places = torch.arange(pixels, device=order.device).expand_as(order)
@@ -100,6 +137,12 @@ def top_pixels(attribution: Tensor, share: float = 0.1, *, seed: int = 0) -> Ten
 
     Returns:
         bool, (B, H, W).
+
+    Example:
+        >>> import torch
+        >>> top_pixels(torch.tensor([[[[1.0, 5.0], [-9.0, 0.0]]]]), 0.25)
+        tensor([[[False,  True],
+                 [False, False]]])
     """
     check_share("share", share)
     b, _, h, w = attribution.shape
@@ -116,6 +159,11 @@ def top_precision(attribution: Tensor, mask: Tensor, share: float = 0.1) -> Tens
 
     Returns:
         (B,), 0..1; a random ranking gives the share of the picture that the mask covers.
+
+    Example:
+        >>> import torch
+        >>> top_precision(torch.tensor([[[[4.0, 3.0]]]]), torch.tensor([[[True, False]]]), 1)
+        tensor([0.5000])
     """
     _check_mask(attribution, mask)
     if not round(share * mask[0].numel()):
@@ -133,6 +181,11 @@ def energy_inside(attribution: Tensor, mask: Tensor) -> Tensor:
 
     Returns:
         (B,), 0..1; NaN where a picture has no positive relevance.
+
+    Example:
+        >>> import torch
+        >>> energy_inside(torch.tensor([[[[3.0, 1.0]]]]), torch.tensor([[[True, False]]]))
+        tensor([0.7500])
     """
     _check_mask(attribution, mask)
     energy = attribution.sum(1).clamp(min=0)
@@ -148,6 +201,11 @@ def pointing(attribution: Tensor, mask: Tensor) -> Tensor:
 
     Returns:
         bool, (B,).
+
+    Example:
+        >>> import torch
+        >>> pointing(torch.tensor([[[[3.0, 1.0]]]]), torch.tensor([[[True, False]]]))
+        tensor([True])
     """
     _check_mask(attribution, mask)
     best = attribution.sum(1).flatten(1).argmax(1, keepdim=True)
@@ -162,15 +220,23 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
     Returns:
         (B,), -1..1; NaN where a map is constant.
+
+    Example:
+        >>> import torch
+        >>> a = torch.rand(1, 3, 4, 4)
+        >>> rank_correlation(a, -2 * a)
+        tensor([-1.], dtype=torch.float64)
     """
     if first.shape != second.shape or first.dim() != 4:
         raise ValueError(
             f"first has shape {tuple(first.shape)}, second {tuple(second.shape)}: the same "
             "(B, C, H, W) is needed"
         )
-    ranks = [_mean_ranks(a.sum(1).flatten(1)) for a in (first, second)]
+    # On the CPU: not every GPU has float64, and ranks of a large picture need it.
+    ranks = [_mean_ranks(a.detach().sum(1).flatten(1).cpu()) for a in (first, second)]
     a, b = (r - r.mean(1, keepdim=True) for r in ranks)
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+    correlation = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+    return correlation.to(wide_dtype(first.device)).to(first.device)
 
 
 def _mean_ranks(values: Tensor) -> Tensor:
@@ -191,34 +257,16 @@ def remove_top(inputs: Tensor, attribution: Tensor, share: float, *, seed: int =
 
     Returns:
         A copy of `inputs`.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[[[8.0, 2.0]]]])
+        >>> remove_top(x, attribution=x, share=0.5)
+        tensor([[[[5., 2.]]]])
     """
     check_attribution(inputs, attribution)
     top = top_pixels(attribution, share, seed=seed)[:, None]
     return torch.where(top, inputs.mean((2, 3), keepdim=True), inputs)
-
-
-def cascading_randomization(model: nn.Module, *, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
-    """Copies of a network whose layers lose what they learned, from the last to the first.
-
-    The sanity check of Adebayo et al. (2018): an attribution that stays the same does not explain
-    the network.
-
-    Args:
-        model: any network whose layers have `reset_parameters`, as those of torch do.
-        seed: of the fresh weights.
-
-    Yields:
-        Name of the layer just randomised, and the network so far, one and the same copy each time.
-    """
-    copy = deepcopy(model)
-    layers = [(n, m) for n, m in copy.named_modules() if hasattr(m, "reset_parameters")]
-    if not layers:
-        raise ValueError(f"model ({type(model).__name__}) has no layer with reset_parameters")
-    for index, (name, layer) in enumerate(reversed(layers)):
-        with torch.random.fork_rng():  # the caller's random numbers stay what they were
-            torch.manual_seed(seed + index)
-            layer.reset_parameters()  # type: ignore[operator]
-        yield name, copy
 
 
 def _check_mask(attribution: Tensor, mask: Tensor) -> None:
@@ -237,20 +285,31 @@ def bootstrap_interval(
 
     Args:
         values: (pictures,) or (pictures, columns).
+        resamples: how often pictures are drawn, with replacement.
+        level: of the interval, 0..1.
+        seed: of the draws.
 
     Returns:
-        Mean, lower and upper end, each () or (columns,).
+        Mean, lower and upper end, each () or (columns,), float64 on the CPU.
+
+    Example:
+        >>> import torch
+        >>> mean, low, high = bootstrap_interval(torch.arange(100.0))
+        >>> bool(low < mean < high)
+        True
     """
     check_count("resamples", resamples)
     check_share("level", level)
     if not isinstance(values, Tensor) or len(values) == 0:
         raise ValueError("values must be a tensor with one row a picture")
-    generator = torch.Generator().manual_seed(seed)
-    pick = torch.randint(len(values), (resamples, len(values)), generator=generator)
-    means = values.cpu().double()[pick].mean(1)
-    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    low, high = means.quantile(edges, dim=0)
-    return values.double().mean(0).cpu(), low, high
+    values = values.detach().cpu().double()
+    generator = torch.Generator("cpu").manual_seed(seed)
+    size = (resamples, len(values))
+    pick = torch.randint(len(values), size, generator=generator, device="cpu")
+    means = values[pick].mean(1)
+    edges = [(1 - level) / 2, (1 + level) / 2]
+    low, high = means.quantile(torch.tensor(edges, dtype=torch.float64, device="cpu"), dim=0)
+    return values.mean(0), low, high
 
 
 def check_attribution(inputs: Tensor, attribution: Tensor) -> None:

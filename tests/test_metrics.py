@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+import threading
+import types
 
 import pytest
 import torch
 from networks import build, picture
 from torch import nn
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import dga
 from dga import metrics
+from dga.filling import FILLS, _blurred, _imputed, filler
 
 
 def slow_perturbation(model, x, target, attribution, order, shares, seed):
@@ -188,5 +193,252 @@ def test_cascading_randomization_works_from_the_top_on_a_copy():
     assert seen == [("2", [True, False]), ("0", [False, False])]
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
-    with pytest.raises(ValueError, match="no layer"):
+    with pytest.raises(ValueError, match="has no parameters"):
         next(metrics.cascading_randomization(torch.nn.ReLU()))
+
+
+class Scaled(nn.Module):
+    """A bare parameter, a layer scale, attention with its `in_proj`, a parameter of one number."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 4))
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.scale = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, x):
+        x = torch.cat([self.token, x[None]], 1)
+        return self.scale * self.attention(x, x, x)[0][0]
+
+
+def computed_before_every_pass(layer):
+    with torch.no_grad():
+        layer(torch.rand(2, 4))
+    return layer
+
+
+AWKWARD = {
+    "weight norm": lambda: parametrizations.weight_norm(nn.Linear(4, 4)),
+    "older weight norm": lambda: weight_norm(nn.Linear(4, 4)),
+    "spectral norm": lambda: parametrizations.spectral_norm(nn.Linear(4, 4)),
+    "older spectral norm": lambda: spectral_norm(nn.Linear(4, 4)),
+    "pruned": lambda: prune.random_unstructured(nn.Linear(4, 4), "weight", 0.3),
+    "pruned, and run": lambda: computed_before_every_pass(
+        prune.random_unstructured(nn.Linear(4, 4), "weight", 0.3)
+    ),
+    "fresh norm": lambda: nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)),
+    "bare": Scaled,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(weight_norm|spectral_norm).*:FutureWarning")
+@pytest.mark.parametrize("kind", AWKWARD)
+def test_cascading_randomization_changes_every_parameter_and_the_output(kind):
+    model = AWKWARD[kind]().eval()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    x = torch.rand(2, 4)
+    plain = model(x).detach()
+    *_, (_, changed) = metrics.cascading_randomization(model)
+    assert {n for n, _ in changed.named_parameters()} == set(before)
+    for name, p in changed.named_parameters():
+        assert not torch.equal(p, before[name]), name
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    assert not torch.allclose(changed(x), plain) and torch.equal(model(x), plain)
+    again = list(metrics.cascading_randomization(model))[-1][1](x)
+    assert torch.equal(again, changed(x))
+    other = list(metrics.cascading_randomization(model, seed=9))[-1][1](x)
+    assert not torch.allclose(again, other)
+
+
+def test_cascading_randomization_of_patched_compiled_and_fixed_networks():
+    plain = nn.Linear(4, 2)
+    patched, bound = nn.Linear(4, 2), nn.Linear(4, 2)
+    patched.forward = lambda x, run=None, layer=plain: plain.forward(x)
+    old = bound.forward
+    bound.forward = types.MethodType(lambda self, x: old(x) + 1, bound)
+    for model in (patched, bound):
+        with pytest.raises(ValueError, match="was patched with a function"):
+            metrics.cascading_randomization(nn.Sequential(model))
+    compiled = torch.compile(plain, backend="eager")
+    ((name, changed),) = metrics.cascading_randomization(compiled)
+    x = torch.rand(3, 4)
+    assert name == "" and not torch.allclose(changed(x), plain(x))
+    whole = nn.Linear(2, 2)
+    whole.steps = nn.Parameter(torch.tensor([1, 2]), requires_grad=False)
+    with pytest.raises(ValueError, match=r"'0\.steps' could not be randomised"):
+        list(metrics.cascading_randomization(nn.Sequential(whole)))
+
+
+def test_cascading_randomization_leaves_the_random_numbers_of_other_threads():
+    """Another thread draws all the while: its numbers are those of its seed."""
+    model = nn.Sequential(*[nn.Linear(32, 32) for _ in range(30)])
+    torch.manual_seed(5)
+    expected = [torch.rand(1).item() for _ in range(2000)]
+    torch.manual_seed(5)
+    drawn = []
+    thread = threading.Thread(
+        target=lambda: drawn.extend(torch.rand(1).item() for _ in range(2000))
+    )
+    thread.start()
+    for _ in metrics.cascading_randomization(model):
+        pass
+    thread.join()
+    assert drawn == expected
+
+
+# ---------------------------------------------------------------- filling in what was removed
+
+
+def dense_imputation(x, kept):
+    """One channel: the same system as a matrix, solved directly."""
+    h, w = x.shape
+    near = {(-1, 0): 2, (1, 0): 2, (0, -1): 2, (0, 1): 2,
+            (-1, -1): 1, (-1, 1): 1, (1, -1): 1, (1, 1): 1}  # fmt: skip
+    matrix, right = torch.eye(h * w, dtype=torch.float64), (x * kept).flatten().double()
+    for i in range(h):
+        for j in range(w):
+            if kept[i, j]:
+                continue
+            there = {(i + a, j + b): weight for (a, b), weight in near.items()
+                     if 0 <= i + a < h and 0 <= j + b < w}  # fmt: skip
+            for (a, b), weight in there.items():
+                matrix[i * w + j, a * w + b] = -weight / sum(there.values())
+    return torch.linalg.solve(matrix, right).view(h, w)
+
+
+def test_linear_imputation_by_hand():
+    """A cross of four known neighbours; its corners are known too."""
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 0.0, 6.0], [7.0, 8.0, 12.0]])
+    kept = torch.ones(1, 1, 3, 3, dtype=torch.bool)
+    kept[0, 0, 1, 1] = False
+    filled = _imputed(x.view(1, 1, 3, 3), kept)
+    assert filled[0, 0, 1, 1].item() == pytest.approx((2 + 4 + 6 + 8) / 6 + (1 + 3 + 7 + 12) / 12)
+    assert torch.equal(filled[kept], x.view(1, 1, 3, 3)[kept])
+
+
+@pytest.mark.parametrize("size", [(1, 7), (5, 4), (13, 17), (24, 24)])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_linear_imputation_against_the_dense_twin(size, share):
+    generator = torch.Generator().manual_seed(0)
+    x = 3 * torch.randn(3, 2, *size, generator=generator)
+    kept = torch.rand(3, 1, *size, generator=generator) > share
+    kept[..., 0, 0] = True
+    kept[0, 0, : size[0] // 2 + 1, 1:] = False  # a hole
+    filled = _imputed(x, kept)
+    for k in range(3):
+        for c in range(2):
+            expected = dense_imputation(x[k, c], kept[k, 0])
+            assert (filled[k, c] - expected).abs().max() < 1e-4 * x.abs().max()
+
+
+def test_linear_imputation_of_a_large_hole_satisfies_its_equations():
+    """99 % of a large picture, where the largest value is 3.9: right to 1e-4 of it."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 112, 112, generator=generator)
+    kept = torch.rand(2, 1, 112, 112, generator=generator) > 0.99
+    filled, exact = _imputed(x, kept), _imputed(x.double(), kept)
+    assert (filled - exact).abs().max() < 1e-4 * x.abs().max()
+    where = ~kept.expand_as(x)
+    inner = torch.nn.functional.conv2d(
+        exact.flatten(0, 1)[:, None],
+        torch.tensor([[[[1.0, 2, 1], [2, 0, 2], [1, 2, 1]]]], dtype=torch.float64) / 12,
+    ).view(2, 3, 110, 110)
+    gap = (inner - exact[..., 1:-1, 1:-1])[where[..., 1:-1, 1:-1]]
+    assert gap.abs().max() < 1e-3 * x.abs().max()
+    one = _imputed(x[:1], kept[:1])
+    assert (one - exact[:1]).abs().max() < 1e-4 * x.abs().max()
+
+
+def test_nothing_and_everything_removed():
+    x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    kept = torch.ones(2, 1, 9, 9, dtype=torch.bool)
+    kept[1] = False
+    for fill in FILLS:
+        filled = filler(fill, x)(kept)
+        assert torch.equal(filled[0], x[0])
+    assert filled[1].abs().max() < 0.1  # the mean colour, and noise
+    assert filler("mean", x)(kept)[1].abs().max() == 0
+    torch.testing.assert_close(filler("blur", x)(kept)[1], _blurred(x)[1])
+
+
+def test_blur_against_torchvision_away_from_the_border():
+    transforms = pytest.importorskip("torchvision.transforms.functional")
+    x = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    theirs = transforms.gaussian_blur(x, 51, 5.0)
+    assert (_blurred(x) - theirs)[..., 30:-30, 30:-30].abs().max() < 1e-5
+    torch.testing.assert_close(_blurred(torch.ones(1, 3, 8, 8)), torch.ones(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_perturbation_with_every_fill(fill):
+    model, x = build("cnn"), picture(8, batch=3)
+    a = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
+    shares = (0, 0.3, 1)
+    curve = dga.pixel_perturbation(model, x, a, 0, "lerf", shares=shares, fill=fill, seed=4)
+    for k, share in enumerate(shares):
+        kept = ~metrics.top_pixels(-a, share, seed=4)[:, None]
+        expected = model(filler(fill, x, 4)(kept)).softmax(1)[:, 0]
+        torch.testing.assert_close(curve[:, k], expected, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------- contexts of the user
+
+
+def everything(model, x, y):
+    return [
+        metrics.rank_correlation(x, y), *metrics.bootstrap_interval(x.flatten(1)[:, :3]),
+        metrics.top_pixels(x), metrics.remove_top(x, y, 0.3),
+        *(filler(fill, x)(y[:, :1] > 0) for fill in FILLS),
+        dga.pixel_perturbation(model, x, y, 0),
+        *list(metrics.cascading_randomization(model))[-1][1].parameters(),
+    ]  # fmt: skip
+
+
+def test_default_device_of_the_user():
+    x, y = picture().float(), picture(5).float()
+    model = build("cnn").float()
+    expected = everything(model, x, y)
+    torch.set_default_device("meta")
+    try:
+        got = everything(model, x, y)
+    finally:
+        torch.set_default_device(None)
+    assert all(map(torch.equal, got, expected))
+
+
+class OnlyFloat32(TorchDispatchMode):
+    """A stand-in for a device without float64: pictures on it stay float32."""
+
+    def __init__(self, pixels):
+        super().__init__()
+        self.pixels = pixels
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple | list) else (result,):
+            wide = isinstance(value, torch.Tensor) and value.dtype == torch.float64
+            if wide and value.numel() >= self.pixels:
+                raise TypeError(f"{func} made a float64 tensor as large as a picture")
+        return result
+
+
+@pytest.mark.filterwarnings("ignore:.*DispatchMode")
+def test_perturbation_makes_no_float64_picture():
+    model, x, y = build("cnn").float(), picture().float(), picture(5).float()
+    with OnlyFloat32(64):
+        for fill in FILLS:
+            dga.pixel_perturbation(model, x, y, 0, "both", fill=fill)
+        metrics.remove_top(x, y, 0.3), metrics.top_precision(x, x[:, 0] > 0)
+        metrics.energy_inside(x, x[:, 0] > 0)
+
+
+def test_rank_correlation_moves_to_the_cpu_before_it_widens(monkeypatch):
+    """No device without float64 is here, so the order of the calls is watched."""
+    x, y = picture().float(), picture(5).float()
+    seen, plain = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: (seen.append(self.dtype), plain(self))[1])
+    monkeypatch.setattr(metrics, "wide_dtype", lambda device: torch.float32)
+    assert metrics.rank_correlation(x, y).dtype == torch.float32
+    assert seen == [torch.float32] * 2
+    metrics.bootstrap_interval(x.flatten())
+    assert seen == [torch.float32] * 3
