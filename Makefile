@@ -30,6 +30,7 @@ test: $(VENV)/test.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) tests $(ARGS)
+	$(PYTEST) --doctest-modules dga
 	$(PYTEST) $(NBVAL) notebooks
 
 lessons: $(VENV)/test.installed

@@ -16,6 +16,8 @@ from urllib.parse import unquote, urldefrag
 import badges
 import pytest
 
+import dga
+
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
@@ -84,6 +86,16 @@ def test_every_lesson_is_there_with_navigation_and_every_internal_link_leads_som
                 assert unquote(anchor) in pages[target].ids, f"{path.name}: {link}"
             followed += 1
     assert followed > 500
+
+
+def test_every_public_name_is_in_the_reference_and_nothing_private(site):
+    described = {id_ for path in (site / "api").glob("*.html") for id_ in Page(path).ids}
+    described = {id_ for id_ in described if id_.startswith("dga.")}
+    public = [getattr(dga, name) for name in dga.__all__]
+    names = {f"{p.__module__}.{p.__qualname__}" for p in public if hasattr(p, "__qualname__")}
+    assert len(names) > 15 and names <= described, names - described
+    assert {"dga.metrics.pointing", "dga.lessons.plots.compare"} <= described
+    assert not [name for name in described if "._" in name]
 
 
 @pytest.fixture(scope="module")
