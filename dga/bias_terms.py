@@ -155,7 +155,13 @@ class _BiasRecorder(TorchFunctionMode):
         # Before the call, which may be in place. Checkpointing counts what its own pass keeps for
         # the way back; this is not part of it.
         with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
-            bias = self._bias(func, args, kwargs, tracked)
+            try:
+                bias = self._bias(func, args, kwargs, tracked)
+            except RuntimeError as error:  # complex numbers, gradients inside of gradients
+                raise ValueError(
+                    f"layer {self._label(func)!r} ({_plain_name(func)}) cannot be taken apart: "
+                    f'{error}; uniform_fullgrad(bias="residual") includes it'
+                ) from error
         output = func(*args, **kwargs)
         if bias is not None:
             self._record(func, output, bias)

@@ -130,9 +130,9 @@ def distill(
             M = _combined_mask(phi, n / steps, epc_quantile, masks, unit)  # (3)
             # What is handed out belongs to the caller, who may change it: nothing here reads it
             # again, and the original is not handed out.
-            shown = x.clone() if n == 0 else x
+            shown = engine.inputs.clone() if n == 0 else x
             yield DistillationStep(n, steps, shown, phi, score, epc_quantile, masks, unit)
-            x = (M * engine.inputs).to(inputs.dtype)  # (4), always the original
+            x = (engine.inputs * M).to(inputs.dtype)  # (4), M * x: always the original
 
     return sequence()
 

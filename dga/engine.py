@@ -11,19 +11,21 @@ how memory is laid out, and whether the network does something that no gradient 
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from dga.recording import Recorded, Step
-from dga.twin import runner, unwrapped
+from dga.twin import fused, runner, unwrapped
 from dga.validation import (
     Model,
     Targets,
@@ -134,6 +136,7 @@ class Engine:
         self._resolved: Tensor | Callable | None = None
         self._probabilities = self._warned = False
         self._norms: _EqualLayouts | None = None
+        self._fast: Any = None  # not tried yet
         # A hook expects to be called every time; a recording would call it once.
         small = self.inputs.numel() <= _RECORDED
         self._record = self.inputs.is_cuda and small and self._copied
@@ -197,7 +200,9 @@ class Engine:
         self._settle_on_inputs(x if mode is None else None)
         with torch.inference_mode(False), torch.enable_grad(), self._full_mantissa():
             leaf, output = self._forward(x, mode)
-            score = self._select(output)
+            # A callable target is part of what is explained.
+            with mode if mode and callable(self._requested) else nullcontext():
+                score = self._select(output)
             gradient = self._backward(score, leaf) if score.requires_grad else None
         if gradient is None:
             raise ValueError(
@@ -241,7 +246,10 @@ class Engine:
     def _forward(self, x: Tensor, mode: Any = None) -> tuple[Tensor, Any]:
         """The leaf that the gradient is taken at, and the model's output."""
         if self._resolved is not None:
-            return self._run(x, mode, Watch() if self._in_training else None)
+            leaf, output = self._run(x, mode, Watch() if self._in_training else None)
+            if self._fast is None and mode is None and not _is_recorded(x):
+                self._fast = self._fused(leaf, output)
+            return leaf, output
         try:
             watch = Watch()
             result = self._watched(x, watch)
@@ -256,11 +264,26 @@ class Engine:
         self._use_layout(torch.contiguous_format)
         return self._watched(x, Watch())
 
+    def _fused(self, leaf: Tensor, output: Any) -> Any:
+        """From the third pass on, the network with its batch norms fused, if it does the same."""
+        network = fused(self._model, self._layout) if self._copied else None
+        if network is None:
+            return False
+        with torch.no_grad(), self._autocast():
+            found = network(leaf.detach().clone(), *self._extra)
+        tolerance = _SAME.get(self.pass_dtype, 0.05)
+        scores = self._select(found), self._select(output).detach()
+        near = all(
+            (a - b).norm() <= tolerance * b.norm() for a, b in [scores, *_pairs(found, output)]
+        )
+        return network if near else False
+
     def _watched(self, x: Tensor, watch: Watch) -> tuple[Tensor, Any]:
         with torch.enable_grad():
             before = _random_state(x.device)
             leaf, output = self._run(x, None, watch)
-        if any(not torch.equal(a, b) for a, b in zip(before, _random_state(x.device), strict=True)):
+        # Somebody else may have drawn, in another thread.
+        if before != _random_state(x.device) and not self._repeats(x, output):
             raise ValueError(
                 f"model ({self._label}) draws random numbers in its forward pass, so its score is "
                 "not a function of the input: switch that off (call model.eval(), and set the "
@@ -271,6 +294,12 @@ class Engine:
         self._norms = None if seen or x.device.type != "cpu" else _EqualLayouts()
         return leaf, output
 
+    def _repeats(self, x: Tensor, output: Any) -> bool:
+        with torch.no_grad():
+            again = self._run(x, None, None)[1]
+            score = self._requested if callable(self._requested) else self._scores
+            return torch.equal(score(again), score(output))
+
     def _run(self, x: Tensor, mode: Any, watch: Watch | None) -> tuple[Tensor, Any]:
         # What the caller computed in inference mode cannot be differentiated as it is.
         x = x.clone() if x.is_inference() else x.detach()
@@ -279,7 +308,8 @@ class Engine:
         if watch is not None:
             watch.leaf = leaf
         with watch or nullcontext(), mode or nullcontext(), self._autocast():
-            return leaf, self.network(leaf.clone(), *self._extra)  # it may work in place
+            network = self._fast if self._fast and mode is None else self.network
+            return leaf, network(leaf.clone(), *self._extra)  # it may work in place
 
     def _backward(self, score: Tensor, leaf: Tensor) -> Tensor | None:
         # Gradients have the types of the forward pass; autocast would shorten them once more.
@@ -295,6 +325,7 @@ class Engine:
         with torch.inference_mode(False):
             self.network, self.module = runner(self._model, layout)
         self._copied = self.module is not None and self.module is self.network
+        self.inputs = self.inputs.contiguous(memory_format=layout)
 
     def _autocast(self) -> AbstractContextManager:
         if self._precision is None:
@@ -384,6 +415,20 @@ class Engine:
         return scores if scores.dtype == torch.float64 else scores.float()
 
 
+# How near a fused network's output must be; they differ by rounding.
+_SAME = {torch.float64: 1e-10, torch.float32: 1e-4}
+
+
+def _pairs(first: Any, second: Any) -> list[tuple[Tensor, Tensor]]:
+    """The floating-point tensors of two outputs."""
+    both = zip(tree_leaves(first), tree_leaves(second), strict=False)
+    return [(a, b) for a, b in both if isinstance(a, Tensor) and a.is_floating_point()]
+
+
+def _is_recorded(x: Tensor) -> bool:
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
 def check_finite(values: Tensor) -> None:
     """Raises if a value is NaN or infinite."""
     # A sum takes a tenth of the time; it may overflow where no value does.
@@ -462,11 +507,14 @@ def _fitting_layout(model: Any, inputs: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def _random_state(device: torch.device) -> list[Tensor]:
+def _random_state(device: torch.device) -> tuple[Any, ...]:
+    """Of all generators a forward may draw from without having one of its own."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
-    return states
+    _, keys, place, *_ = numpy.random.get_state()  # type: ignore[misc]
+    drawn = [state.numpy().tobytes() for state in states]
+    return (*drawn, keys.tobytes(), place, random.getstate())  # type: ignore[attr-defined]
 
 
 def _own(value: Any) -> Any:

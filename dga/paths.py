@@ -206,7 +206,8 @@ def _baseline(baseline: Baseline, x: Tensor) -> Tensor:
     if baseline is None:
         return torch.zeros_like(x)
     try:
-        value = torch.as_tensor(baseline, dtype=x.dtype, device=x.device).detach()
+        value = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+        value = value.detach().as_subclass(Tensor)
         start = torch.empty_like(x).copy_(value.expand_as(x))
     except (TypeError, ValueError, RuntimeError) as error:
         got = tuple(baseline.shape) if isinstance(baseline, Tensor) else repr(baseline)

@@ -8,7 +8,8 @@ hooks, a patched forward, a script), it runs itself, and is put back after every
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,12 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dga.fusion import fusable, fuse
+
 Network = Callable[..., Any]
 
 
 def unwrapped(model: Any) -> Any:
     """The module inside `torch.compile`, whose parameters and names are the user's."""
-    while isinstance(model, nn.Module) and "_orig_mod" in model._modules:
+    while isinstance(model, nn.Module) and "_orig_mod" in model._modules and not _hooked(model):
         model = model._modules["_orig_mod"]
     return model
 
@@ -46,15 +49,34 @@ def runner(model: Any, layout: torch.memory_format) -> tuple[Network, Any]:
     return partial(_run_and_put_back, model), model
 
 
+def fused(model: nn.Module, layout: torch.memory_format) -> nn.Module | None:
+    """A twin of fewer layers, if one can be made of a model that can be copied."""
+
+    def twin() -> nn.Module:
+        return _Copy(layout).module(model)
+
+    pairs = fusable(model, twin)
+    if not pairs:
+        return None
+    made = twin()
+    fuse(made, pairs)
+    return made
+
+
 def _runs_itself(module: nn.Module) -> bool:
     """Whether a copy might not do what the module does."""
     # Scripts have no parameters of their own, recurrent layers keep a second list of them.
     if isinstance(module, torch.jit.ScriptModule | nn.RNNBase):
         return True
     # A hook may look its module up; a function may have caught the module it was made in.
+    caught = any(map(_caught, vars(module).values()))
+    return _hooked(module) or "forward" in vars(module) or caught
+
+
+def _hooked(module: nn.Module) -> bool:
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks,
              module._backward_pre_hooks)  # fmt: skip
-    return any(hooks) or "forward" in vars(module) or any(map(_caught, vars(module).values()))
+    return any(hooks)
 
 
 def _caught(value: Any, depth: int = 3) -> bool:
@@ -81,6 +103,14 @@ def _contents(cell: Any) -> list[Any]:
         return []
 
 
+def _shortens(module: nn.Module) -> bool:
+    """Whether a forward changes its parameters, as an embedding with a largest norm does."""
+    return getattr(module, "max_norm", None) is not None
+
+
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, set, tuple, deque)
+
+
 class _Copy:
     """Makes one twin; what the model holds twice, the twin holds twice."""
 
@@ -93,6 +123,9 @@ class _Copy:
         if id(module) not in self._made:
             twin = object.__new__(type(module))
             self._made[id(module)] = twin  # before its children: a module may be met twice
+            if _shortens(module):
+                for parameter in module._parameters.values():
+                    self._made[id(parameter)] = parameter.detach().clone()  # type: ignore[union-attr]
             for name, value in vars(module).items():
                 twin.__dict__[name] = self._value(value)
             for name in _slots(type(module)):
@@ -112,13 +145,15 @@ class _Copy:
             keywords = {key: self._value(v) for key, v in value.keywords.items()}
             return partial(self._value(value.func), *map(self._value, value.args), **keywords)
         kind = type(value)
-        if not isinstance(value, Tensor) and kind not in (dict, OrderedDict, list, set, tuple):
+        if not isinstance(value, Tensor) and kind not in _CONTAINERS:
             return value
         if id(value) in self._made:
             return self._made[id(value)]
         made: Any
         if isinstance(value, Tensor):
             made = self._tensor(value)
+        elif kind in (deque, defaultdict):
+            made = value.copy()
         elif kind in (dict, OrderedDict):
             made = self._made[id(value)] = kind()
             made.update({key: self._value(v) for key, v in value.items()})
@@ -151,31 +186,47 @@ def _is_private(name: str) -> bool:
     return name.startswith("__") and not name.endswith("__")
 
 
+_one_at_a_time = threading.RLock()
+
+
 def _run_and_put_back(model: nn.Module, *arguments: Any) -> Any:
-    with _as_it_was(model):
+    # Another thread must not take what is lent for what the model has.
+    with _one_at_a_time, _as_it_was(model):
         return model(*arguments)
 
 
 @contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Lends it detached parameters and copies of its buffers; puts its attributes back."""
-    modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
-    before = [(module, dict(vars(module))) for module in modules]
+    """Lends it detached parameters and copies of what a pass may change; puts all of it back."""
     scripts = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
     scripted = [(b, b._version, b.clone()) for m in scripts for b in m.buffers(recurse=False)]
-    lent: dict[int, Tensor] = {}
+    modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    before = [(module, dict(vars(module))) for module in modules]
+    lent: dict[int, Any] = {}
 
-    def lend(tensors: Any, changes: bool) -> dict[str, Tensor | None]:
-        for t in tensors.values():
-            if t is not None and id(t) not in lent:
-                lent[id(t)] = t.detach().clone() if changes or t.is_inference() else t.detach()
-        return {name: None if t is None else lent[id(t)] for name, t in tensors.items()}
+    def lend(value: Any, changes: bool = True) -> Any:
+        if id(value) not in lent:
+            if not isinstance(value, Tensor):
+                lent[id(value)] = value.copy()
+            elif changes or value.is_inference():
+                lent[id(value)] = value.detach().clone()
+            else:
+                lent[id(value)] = value.detach()
+        return lent[id(value)]
 
     try:
-        for module, _ in before:
+        for module, attributes in before:
             own = vars(module)
-            own["_buffers"] = lend(module._buffers, True)
-            own["_parameters"] = lend(module._parameters, False)
+            for name, value in attributes.items():
+                if (
+                    type(value) in (list, dict, set, deque, defaultdict, Tensor)
+                    and name not in _REGISTERED
+                ):
+                    own[name] = lend(value)
+            for kind in ("_buffers", "_parameters"):
+                changes = kind == "_buffers" or _shortens(module)
+                held = attributes[kind].items()
+                own[kind] = {k: None if t is None else lend(t, changes) for k, t in held}
             own["_compiled_call_impl"] = None
         yield
     finally:
@@ -186,3 +237,6 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
             for buffer, version, value in scripted:
                 if buffer._version != version:
                     buffer.copy_(value)
+
+
+_REGISTERED = frozenset(vars(nn.Module()))

@@ -142,6 +142,7 @@ def check_model(model: Model) -> None:
         raise TypeError(
             f"model must be a torch.nn.Module or a function, got {type(model).__name__}"
         )
+    model = getattr(model, "__self__", model)  # a module's own method
     if not isinstance(model, nn.Module):
         return
     for name, module in model.named_modules():
