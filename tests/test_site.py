@@ -10,6 +10,7 @@ import threading
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from inspect import isroutine
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -94,8 +95,16 @@ def test_every_public_name_is_in_the_reference_and_nothing_private(site):
     public = [getattr(dga, name) for name in dga.__all__]
     names = {f"{p.__module__}.{p.__qualname__}" for p in public if hasattr(p, "__qualname__")}
     assert len(names) > 15 and names <= described, names - described
-    assert {"dga.metrics.pointing", "dga.lessons.plots.compare"} <= described
+    measures = [n for n in dga.metrics.__all__ if isroutine(getattr(dga.metrics, n))]
+    assert {f"dga.metrics.{name}" for name in measures} <= described
+    for room in ("zoo", "lessons", "experiments"):
+        page = Page(site / "api" / f"{room}.html")
+        for path in (ROOT / "dga" / room).glob("[a-z]*.py"):
+            module = f"dga.{room}.{path.stem}"
+            assert f"module-{module}" in page.ids, f"add {module} to notebooks/api/{room}.md"
     assert not [name for name in described if "._" in name]
+    shown = "".join(path.read_text() for path in (site / "api").glob("*.html"))
+    assert "G*I" in shown and "\\*" not in shown, "an escaped star is seen"
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ CLAIMS: list[Claim] = [
         "03_fullgrad", "fullgrad-22",
         r"resnet FullGrad +moved +\S+ +(\S+) .*resnet IG +moved +\S+ +(\S+) .*"
         r"resnet DGA +moved +\S+ +(\S+) ",
-        "noise 0.1 moves the map of FullGrad by {0}, of IG by {1}, of DGA by {2} of its size",
+        "noise 0.1 moves the map of FullGrad by {0}, of IG by {1}, of DGA by {2} of its magnitude",
         lambda fg, ig, dga: holds(fg > max(ig, dga), fg > min(ig, dga)),
     ),
     Claim(

@@ -16,11 +16,10 @@ def as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
 
 
 def _shown(paragraph: str, what: str) -> str:
-    if paragraph.lstrip().startswith(">>>"):
-        return paragraph
     if what == "module" and re.search(r"^ |\S {3,}\S", paragraph, re.M):
         return ".. code-block:: text\n\n" + re.sub("^", "    ", paragraph, flags=re.M)
-    return re.sub(r"([|*])", r"\\\1", paragraph)
+    words, examples = re.match(r"(?s)(.*?)(^ *>>>.*)?\Z", paragraph, re.M).groups("")
+    return re.sub(r"([|*])", r"\\\1", words) + examples
 
 
 def setup(app: Any) -> dict[str, bool]:
