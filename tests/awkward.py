@@ -6,9 +6,11 @@ finite differences are taken of, (B,), a function of the inputs alone.
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 import warnings
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -416,6 +418,194 @@ def refuses_to_be_copied():
     return of_class(Unique(*small()), pictures())
 
 
+@case
+def hook_on_the_compiled_wrapper():
+    inner = small().eval()
+    model = torch.compile(inner, backend="eager")
+    model.register_forward_hook(lambda m, a, out: out * 2)
+    return model, pictures(), 1, (), lambda x: 2 * inner(x)[:, 1]
+
+
+@case
+def hook_inside_a_compiled_model():
+    inner = small().eval()
+    inner[0].register_forward_hook(lambda m, a, out: out * 2)
+    model = torch.compile(inner, backend="eager")
+    return model, pictures(), 1, (), lambda x: inner(x)[:, 1]
+
+
+@case
+def compiled_child():
+    model = small(nn.BatchNorm2d(4))
+    model[0] = torch.compile(model[0], backend="eager")
+    return of_class(model, pictures())
+
+
+@case
+def hooked_and_keeps_notes():
+    """A model that runs itself, and whose passes must not be seen afterwards."""
+
+    def forward(m, x):
+        m.notes.append(1)
+        m.named["passes"] += 1
+        m.places.add(len(m.places))
+        m.plain += 1
+        m.calls += 1
+        m.seen += 1
+        return m.net(x)
+
+    model = Lambda(forward, net=small(), seen=torch.zeros(())).double()
+    model.notes, model.named, model.places, model.calls = [], {"passes": 0}, set(), 0
+    object.__setattr__(model, "plain", torch.zeros(3))
+    model.net[0].register_forward_hook(lambda m, a, out: out * 2)
+    return of_class(model, pictures())
+
+
+@case
+def keeps_a_deque():
+    def forward(m, x):
+        m.recent.append(1)
+        m.counts["passes"] += 1
+        return m.net(x)
+
+    model = Lambda(forward, net=small()).double()
+    model.recent, model.counts = deque(maxlen=3), defaultdict(int)
+    return of_class(model, pictures())
+
+
+@case
+def embedding_with_a_largest_norm():
+    """torch scales such weights down in the forward, in place."""
+    words = nn.Embedding(4, 5, max_norm=0.5)
+    model = Lambda(lambda m, x: m.fc((x @ m.words(torch.arange(4))).flatten(1)), words=words,
+                   fc=nn.Linear(10, 5)).double()  # fmt: skip
+    twin = copy.deepcopy(of_class(model, torch.zeros(0))[0])
+    return model, torch.randn(2, 2, 4).double(), 1, (), lambda x: twin(x)[:, 1]
+
+
+@case
+def hidden_child():
+    model = Lambda(lambda m, x: m.hidden[0](x)).double()
+    model.hidden = [small(nn.BatchNorm2d(4)).eval()]
+    return of_class(model, pictures())
+
+
+@case
+def call_overridden():
+    class Doubled(nn.Sequential):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    return of_class(Doubled(*small()), pictures())
+
+
+@case
+def attributes_delegated():
+    class Wrapper(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(self.inner, name)
+
+        def forward(self, x):
+            return self.inner(x) * self.scale
+
+    inner = small()
+    inner.scale = 2.0
+    return of_class(Wrapper(inner), pictures())
+
+
+# --------------------------------------------------------- what may not be put into a convolution
+
+
+class Normed(nn.Module):
+    """Convolution, batch norm, head, and whatever `after` makes of it; torch.fx can trace it."""
+
+    def __init__(self, after: Callable = lambda m, y: y, **convolution: Any) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 4, 3, **convolution), nn.BatchNorm2d(4)
+        self.head = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+        self.after = after
+        self.double()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.after(self, self.head(self.bn(self.conv(x))))
+
+
+@case
+def norm_after_convolution():
+    return of_class(Normed(padding_mode="reflect", padding=1, stride=2, bias=False), pictures())
+
+
+@case
+def norm_of_weight_zero():
+    model = Normed()
+    model.bn.weight.data[0] = 0
+    return of_class(model, pictures())
+
+
+@case
+def weights_read_by_parameters():
+    return of_class(Normed(lambda m, y: y * sum(p.sum() for p in m.parameters())), pictures())
+
+
+@case
+def weights_read_by_state_dict():
+    return of_class(Normed(lambda m, y: y * m.state_dict()["conv.weight"].sum()), pictures())
+
+
+@case
+def bias_asked_for():
+    return of_class(Normed(lambda m, y: y * (1 if m.conv.bias is None else 2), bias=False),
+                    pictures())  # fmt: skip
+
+
+@case
+def bias_asked_for_in_an_output_of_ones_own():
+    model = Normed(lambda m, y: Output(y * (1 if m.conv.bias is None else 2)), bias=False).eval()
+    fill(model)
+    return model, pictures(), 1, (), lambda x: model(x).logits[:, 1]
+
+
+@case
+def one_norm_after_two_convolutions():
+    model = Lambda(lambda m, x: m.net(m.bn(m.a(x)) + m.bn(m.b(x))), a=nn.Conv2d(3, 3, 1),
+                   b=nn.Conv2d(3, 3, 1), bn=nn.BatchNorm2d(3), net=small()).double()  # fmt: skip
+    return of_class(model, pictures())
+
+
+@case
+def convolution_seen_with_and_without_its_norm():
+    class Both(Normed):
+        def forward(self, x):
+            y = self.conv(x)
+            return self.head(self.bn(y) + y)
+
+    return of_class(Both(), pictures())
+
+
+@case
+def tracing_leaves_marks():
+    """Were it traced itself, the model would keep what tracing puts into it."""
+
+    def after(m, y):
+        m.calls += 1
+        m.seen += 1
+        m.notes.append(1)
+        m.last = y
+        return y
+
+    model = Normed(after)
+    model.register_buffer("seen", torch.zeros(()))
+    model.calls, model.notes, model.last = 0, [], None
+    return of_class(model, pictures())
+
+
 # ------------------------------------------------------------------------------ weights and layers
 
 
@@ -487,6 +677,68 @@ def transformer_encoder():
 
 
 @case
+def gradient_inside_the_forward():
+    """As energy models do: the scores are made of a derivative."""
+
+    def forward(m, x):
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            (g,) = torch.autograd.grad(m.net(x).square().sum(), x, create_graph=True)
+        return m.fc(g.flatten(1))
+
+    model = Lambda(forward, net=nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh()), fc=nn.Linear(192, 5))
+    return of_class(model.double(), pictures())
+
+
+@case
+def derivative_in_forward_mode():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(144, 5))
+    model = Lambda(lambda m, x: torch.func.jvp(m.net, (x,), (torch.ones_like(x),))[1], net=net)
+    return of_class(model.double(), pictures())
+
+
+@case
+def vectorised():
+    model = Lambda(lambda m, x: torch.vmap(lambda one: m.net(one[None])[0])(x), net=small())
+    return of_class(model.double(), pictures())
+
+
+@case
+def called_with_other_weights():
+    def forward(m, x):
+        double = {name: 2 * p for name, p in m.net.named_parameters()}
+        return torch.func.functional_call(m.net, double, (x,))
+
+    return of_class(Lambda(forward, net=small()).double(), pictures())
+
+
+@case
+def fourier_filter():
+    """As GFNet: weights and activations are complex in between."""
+
+    def forward(m, x):
+        return m.net(torch.fft.irfft2(torch.fft.rfft2(x) * m.filter, s=x.shape[-2:]))
+
+    filters = nn.Parameter(torch.randn(8, 5, dtype=torch.cdouble))
+    return of_class(Lambda(forward, net=small(), filter=filters), pictures())
+
+
+class _Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x + 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+@case
+def function_with_its_own_backward():
+    return of_class(Lambda(lambda m, x: m.net(_Affine.apply(x)), net=small()).double(), pictures())
+
+
+@case
 def dropout_that_is_off():
     return of_class(small(nn.Dropout(0.5), nn.Dropout2d(0.3)), pictures())
 
@@ -539,6 +791,23 @@ def callable_target_of_a_tuple():
 def margin_between_two_classes():
     model = small().eval()
     return model, pictures(), (lambda o: o[:, 1] - o[:, 4]), (), lambda x: model(x) @ _margin()
+
+
+@case
+def margin_beyond_a_threshold():
+    """The callable has a bias of its own."""
+    model = small().eval()
+    return model, pictures(), (lambda o: o[:, 1] - 3.0), (), lambda x: model(x)[:, 1] - 3.0
+
+
+@case
+def probability_by_a_callable():
+    model = small().eval()
+
+    def probability(output):
+        return output.softmax(1)[:, 1]
+
+    return model, pictures(), probability, (), lambda x: probability(model(x))
 
 
 def _margin() -> Tensor:
