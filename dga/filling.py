@@ -18,7 +18,7 @@ from torch import Tensor
 Fill = Literal["mean", "blur", "linear"]
 FILLS: tuple[Fill, ...] = ("mean", "blur", "linear")
 
-_BLUR = 10 / 224  # sigma, as a share of the side
+_BLUR = 10 / 224  # sigma, as a share of each side
 _NOISE = 0.01  # ROAD's, in normalised space: without it the network could see where pixels are gone
 _TOLERANCE = 3e-6  # of the largest value: colours are then right to 1e-4 of it
 
@@ -48,23 +48,33 @@ def filler(fill: Fill, inputs: Tensor, seed: int = 0) -> Callable[[Tensor], Tens
     if fill == "mean":
         return lambda kept: inputs * kept
     if fill == "blur":
-        blurred = _blurred(inputs)
-        return lambda kept: torch.where(kept, inputs, blurred)
+        soft = blurred(inputs, _BLUR)
+        return lambda kept: torch.where(kept, inputs, soft)
     generator = torch.Generator("cpu").manual_seed(seed)
     noise = torch.randn(inputs.shape[1:], generator=generator, device="cpu").to(inputs)
     return lambda kept: torch.where(kept, inputs, _imputed(inputs, kept) + _NOISE * noise)
 
 
-def _blurred(inputs: Tensor) -> Tensor:
-    """Weights are divided by their sum, so that the border is not darker."""
-    rows, columns = (_gaussian(side).to(inputs) for side in inputs.shape[2:])
-    return rows @ inputs @ columns.T
+def blurred(pictures: Tensor, sigma: float) -> Tensor:
+    """A Gaussian blur; weights are divided by their sum, so that the border is not darker.
+
+    Args:
+        pictures: (B, C, H, W).
+        sigma: as a share of each side.
+
+    Example:
+        >>> import torch
+        >>> blurred(torch.tensor([[[[0.0, 1.0, 0.0]]]]), 0.5).shape
+        torch.Size([1, 1, 1, 3])
+    """
+    rows, columns = (_gaussian(side, sigma * side).to(pictures) for side in pictures.shape[2:])
+    return rows @ pictures @ columns.T
 
 
-def _gaussian(side: int) -> Tensor:
+def _gaussian(side: int, sigma: float) -> Tensor:
     """(side, side): what each place takes from every other."""
     at = torch.arange(side, dtype=torch.float32, device="cpu")
-    weights = torch.exp(-(((at[:, None] - at) / (_BLUR * side)) ** 2) / 2)
+    weights = torch.exp(-(((at[:, None] - at) / sigma) ** 2) / 2)
     return weights / weights.sum(1, keepdim=True)
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import json
 import os
+import shlex
 import subprocess
 import sys
+import warnings
+from importlib.metadata import entry_points
 
 import pytest
 import torch
 from PIL import Image
 
 import dga
-from dga.__main__ import main
+from dga.__main__ import _parser, main
+from dga.experiments.evaluation import Evaluation
+from dga.methods import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,7 @@ def test_explain_every_method(method, tmp_path, capsys):
         (["explain", "chelsea", "--model", "resnet19"], "did you mean"),
         (["explain", "chelsea", "--model", "vgg", "--target", "dog"], "not a class of this"),
         (["explain", "chelsea", "--model", "vgg", "--method", "lime"], "invalid choice: 'lime'"),
-        (["explain", "chelsea", "--model", "vgg", "--steps", "0"], "steps must be at least 1"),
+        (["explain", "chelsea", "--model", "vgg", "--steps", "0"], "--steps must be at least 1"),
         (["explain", "chelsea", "--model", "vgg", "--method", "ig", "--epc-quantile", "0.5"],
          "--epc-quantile is an option of dga, not of ig"),
         (["explain", "chelsea", "--model", "vgg", "--output", "heat.jpg"], "must end in .png"),
@@ -87,6 +94,9 @@ def test_explain_every_method(method, tmp_path, capsys):
         (["explain", "chelsea", "--model", "vgg", "--weights", "no.pt"], "no.pt' is not a file"),
         (["train", "alexnet"], "invalid choice: 'alexnet'"),
         (["train", "vgg", "--output", "no/where.pt"], "does not exist"),
+        (["train", "vgg", "--output", "vgg.bin"], "must end in .pt"),
+        (["train", "vgg", "--pictures", "3"], "--pictures must be at least 64"),
+        (["train", "vgg", "--epochs", "0"], "--epochs must be at least 1"),
         (["paint"], "invalid choice: 'paint'"),
         ([], "the following arguments are required: COMMAND"),
     ],
@@ -105,10 +115,113 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     assert not list(tmp_path.iterdir())
 
 
-def test_help_helps():
-    for command in ((), ("explain",), ("train",), ("render",)):
-        done = call(*command, "--help")
-        assert done.returncode == 0 and len(done.stdout) > 200
+def commands():
+    parser = _parser()
+    (subparsers,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return subparsers.choices
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_ends_with_examples_that_can_be_called(command):
+    text = commands()[command].format_help()
+    lines = text.partition("examples:\n")[2].splitlines()
+    assert lines and max(map(len, text.splitlines())) <= 100
+    for line in lines:
+        words = shlex.split(line)
+        assert words[words.index("dga") + 1] == command
+        options = _parser().parse_args(words[words.index("dga") + 1 :])
+        assert options.command == command
+
+
+def test_help_of_the_command_itself():
+    done = call("--help")
+    assert done.returncode == 0 and "example: dga explain chelsea" in done.stdout
+
+
+@pytest.fixture
+def fish(tmp_path):
+    path = tmp_path / "fish.png"
+    Image.fromarray(dga.load_images("test", 1).images[0]).save(path)
+    return ["explain", str(path), "--model", "vgg", "--output", str(tmp_path / "o.png"),
+            "--device", "cpu"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, OSError, KeyError, RuntimeError])
+def test_our_own_bugs_are_not_hidden(kind, fish, monkeypatch):
+    """Whatever computing raises, errors of the kinds of bad input included."""
+
+    def broken(*_, **__):
+        raise kind("a bug")
+
+    monkeypatch.setitem(METHODS, "dga", dataclasses.replace(METHODS["dga"], function=broken))
+    with pytest.raises(kind, match="a bug"):
+        main(fish)
+
+
+def test_our_own_bugs_in_evaluate_are_not_hidden(fish, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("dga.experiments.evaluation.compared", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        main(["evaluate", "--images", str(tmp_path), "--model", "vgg", "--methods", "gi",
+              "--output", str(tmp_path / "t.csv"), "--device", "cpu"])  # fmt: skip
+
+
+def test_debug_shows_where_bad_input_was_found(capsys):
+    wrong = ["explain", "none.jpg", "--model", "vgg"]
+    assert main(wrong) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert main([*wrong, "--debug"]) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" in error and "in load_photo" in error
+    assert error.splitlines()[-1].startswith("dga explain: photo 'none.jpg' is not a file")
+
+
+def test_an_interruption_is_told(fish, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    method = dataclasses.replace(METHODS["dga"], function=interrupted)
+    monkeypatch.setitem(METHODS, "dga", method)
+    assert main(fish) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_the_format_of_warnings_is_put_back(tmp_path, monkeypatch, ends_well):
+    before, seen = warnings.formatwarning, []
+
+    def run(self, *_, **__):
+        seen.append(warnings.formatwarning("told", UserWarning, "f.py", 1))
+        if not ends_well:
+            raise KeyError("a bug")
+        return {}
+
+    Image.fromarray(dga.load_images("test", 1).images[0]).save(tmp_path / "fish.png")
+    monkeypatch.setattr(Evaluation, "run", run)
+    command = ["evaluate", "--images", str(tmp_path), "--model", "vgg", "--json", "--device", "cpu",
+               "--output", str(tmp_path / "t.csv")]  # fmt: skip
+    if ends_well:
+        assert main(command) == 0
+    else:
+        with pytest.raises(KeyError):
+            main(command)
+    assert seen == ["dga evaluate: told\n"] and warnings.formatwarning is before
+
+
+def test_the_installed_command_keeps_freed_memory(monkeypatch, capsys):
+    """As `python -m dga` does; a call from Python does not change its process."""
+    called = []
+    monkeypatch.setattr("dga.__main__.keep_freed_memory", lambda: called.append(1))
+    (script,) = entry_points(group="console_scripts", name="dga")
+    monkeypatch.setattr(sys, "argv", ["dga", "--version"])
+    with pytest.raises(SystemExit):
+        script.load()()
+    assert called == [1]
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert called == [1]
 
 
 def test_render_and_train_end_to_end(tmp_path, capsys):

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import os
+import shutil
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
+from networks import build, picture
 from PIL import Image
+from torch import nn
 
 import dga
 from dga import metrics
 from dga.__main__ import main
-from dga.experiments import evaluation
+from dga.experiments import comparison, controls, evaluation
+from dga.experiments.controls import CONTROLS
 from dga.experiments.evaluation import evaluate_folder, perturbation_scores
+from dga.zoo.preprocessing import resize_and_crop
 
 METHODS = ("random", "gi", "dga")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Seven pictures in two subfolders, one of them no picture at all."""
+    """Seven pictures in two subfolders, and a file that is not a picture."""
     path = tmp_path_factory.mktemp("pictures")
     pictures = dga.load_images("test", 7)
     for k, image in enumerate(pictures.images):
@@ -30,31 +40,68 @@ def folder(tmp_path_factory):
     return path
 
 
+def small(name="cnn"):
+    """A network for pictures of 16 x 16, so that runs take seconds."""
+    network = build(name).float()
+    network.preprocess = resize_and_crop(16, 16, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
+    return network
+
+
 @pytest.fixture(scope="module")
 def model():
-    return dga.load_model("vgg")
+    return small()
 
 
 def read(path):
     return list(csv.DictReader(path.open()))
 
 
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def test_a_folder_gives_what_memory_gives(folder, model, tmp_path):
-    results = evaluate_folder(model, folder, tmp_path / "t.csv", methods=METHODS, batch=3)
+    fills = ("mean", "blur")
+    results = evaluate_folder(
+        model, folder, tmp_path / "t.csv", methods=METHODS, batch=3, fills=fills
+    )
     x = model.preprocess(dga.load_images("test", 7).images)
-    same = perturbation_scores(model, x, METHODS, batch=3)
-    for name in METHODS:
-        for order in ("lerf", "morf"):
+    for fill in fills:
+        same = perturbation_scores(model, x, METHODS, batch=3, fill=fill)
+        for name, order in itertools.product(METHODS, ("lerf", "morf")):
             torch.testing.assert_close(
-                results[name][order], same[name][order].double(), rtol=1e-5, atol=1e-6
+                results[name, fill, order], same[name][order].double(), rtol=1e-4, atol=1e-5
             )
     rows = read(tmp_path / "t.csv")
-    assert [row["method"] for row in rows] == [m for m in METHODS for _ in range(2)]
-    mean, low, high = metrics.bootstrap_interval(same["dga"]["lerf"])
-    (row,) = [r for r in rows if (r["method"], r["order"]) == ("dga", "lerf")]
+    assert len(rows) == 3 * 2 * 4
+    values = results["gi", "blur", "lerf"]
+    mean, low, high = metrics.bootstrap_interval(values)
+    (row,) = [r for r in rows if (r["method"], r["fill"], r["measure"]) == ("gi", "blur", "lerf")]
     assert float(row["mean"]) == pytest.approx(mean.item(), abs=1e-5)
-    assert float(row["low"]) == pytest.approx(low.item(), abs=1e-5)
-    assert f"| DGA | {mean:.3f} [{low:.3f}, {high:.3f}] |" in (tmp_path / "t.md").read_text()
+    pairs = metrics.bootstrap_interval(results["dga", "blur", "lerf"] - values)
+    for key, value in zip(("dga_minus", "dga_minus_low", "dga_minus_high"), pairs, strict=True):
+        assert float(row[key]) == pytest.approx(value.item(), abs=1e-5)
+    text = (tmp_path / "t.md").read_text()
+    assert f"| Gradient*Input | {mean:.3f} [{low:.3f}, {high:.3f}]" in text.split("blur")[1]
+    assert "Holm's correction for 16 comparisons" in text
+
+
+def test_stored_curves_are_those_of_the_measures(folder, model, tmp_path):
+    evaluate_folder(model, folder, tmp_path / "t.csv", methods=("gi",), limit=2, fills=("linear",))
+    rows = read(tmp_path / "t.parts" / "000000-gi.csv")
+    assert [row["measure"] for row in rows] == 2 * list(evaluation.MEASURES)
+    x = model.preprocess(dga.load_images("test", 2).images)
+    heat = dga.gradient_times_input(model, x)
+    for row, (k, order, shares) in zip(
+        rows, [(k, *m) for k in range(2) for m in evaluation.MEASURES.values()], strict=True
+    ):
+        stored = torch.tensor([float(value) for value in row["curve"].split()])
+        expected = dga.pixel_perturbation(
+            model, x, heat, None, order, shares=shares, fill="linear"
+        )[k]
+        torch.testing.assert_close(stored, expected, rtol=1e-4, atol=1e-4)
+        assert row["picture"] == f"part0/{k}.png" and row["fill"] == "linear"
+        assert int(row["target"]) == model(x).argmax(1)[k]
 
 
 def test_scores_against_a_loop_over_single_pictures(model):
@@ -67,54 +114,119 @@ def test_scores_against_a_loop_over_single_pictures(model):
         order = dga.gradient_times_input(model, one, target).sum(1).flatten().argsort()
         for share in range(11):
             gone = one.clone().flatten(2)
-            gone[:, :, order[: round(share / 10 * 4096)]] = 0
+            gone[:, :, order[: round(share / 10 * 256)]] = 0
             curve.append(model(gone.view_as(one)).softmax(1)[0, target].item())
         assert scores[k].item() == pytest.approx(sum(curve) / 11, abs=1e-5)
 
 
-@pytest.mark.parametrize("cut", ["between units", "within a unit"])
-def test_resume_computes_only_what_is_missing(folder, model, tmp_path, monkeypatch, cut):
-    whole = evaluate_folder(model, folder, tmp_path / "whole.csv", methods=METHODS, batch=3)
+def counting(monkeypatch, stop_after=None, error=KeyboardInterrupt):
+    """Notes which units are computed; interrupts after so many."""
     done, plain = [], evaluation.attribute
 
-    def stops(name, *args, first, **kwargs):
-        if len(done) == 4:
-            raise KeyboardInterrupt
+    def attribute(name, *args, first=0):
+        if len(done) == stop_after:
+            raise error
         done.append((name, first))
-        return plain(name, *args, first=first, **kwargs)
+        return plain(name, *args, first=first)
 
+    monkeypatch.setattr(evaluation, "attribute", attribute)
+    return done
+
+
+@pytest.mark.parametrize("after", [0, 1, 4, 8])
+def test_interrupted_and_resumed_gives_the_same_bytes(folder, model, tmp_path, monkeypatch, after):
+    evaluate_folder(model, folder, tmp_path / "whole.csv", methods=METHODS, batch=3)
     output = tmp_path / "t.csv"
-    monkeypatch.setattr(evaluation, "attribute", stops)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
+        done = counting(patch, after)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_folder(model, folder, output, methods=METHODS, batch=3)
+    assert not output.exists() and len(done) == after
+    with monkeypatch.context() as patch:
+        rest = counting(patch)
         evaluate_folder(model, folder, output, methods=METHODS, batch=3)
-    assert not output.exists()
-    log = tmp_path / "t.pictures.csv"
-    if cut == "within a unit":  # the machine went down while the last block was written
-        log.write_text(log.read_text()[:-20])
-        done.pop()
-    monkeypatch.setattr(
-        evaluation,
-        "attribute",
-        lambda name, *a, first, **k: (
-            done.append((name, first)) or plain(name, *a, first=first, **k)
-        ),
-    )
-    results = evaluate_folder(model, folder, output, methods=METHODS, batch=3)
-    assert sorted(done) == sorted((m, b) for m in METHODS for b in (0, 3, 6))  # nothing twice
-    for name in METHODS:
-        assert torch.equal(results[name]["lerf"], whole[name]["lerf"])
-    assert output.read_text() == (tmp_path / "whole.csv").read_text()
-    done.clear()
-    evaluate_folder(model, folder, output, methods=(*METHODS, "g"), batch=3)  # one more method
-    assert {name for name, _ in done} == {"g"}
+        assert sorted(done + rest) == sorted((m, b) for m in METHODS for b in (0, 3, 6))
+        rest.clear()
+        evaluate_folder(model, folder, output, methods=METHODS, batch=3)
+        assert rest == []
+    assert contents(tmp_path / "t.parts") == contents(tmp_path / "whole.parts")
+    for end in (".csv", ".md"):
+        same = (tmp_path / f"whole{end}").read_bytes()
+        assert output.with_suffix(end).read_bytes() == same
+    with monkeypatch.context() as patch:
+        more = counting(patch)
+        evaluate_folder(model, folder, output, methods=(*METHODS, "g"), batch=3)
+        assert {name for name, _ in more} == {"g"}
 
 
-def test_other_settings_are_not_mixed(folder, model, tmp_path):
-    evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",), limit=2)
-    before = (tmp_path / "t.pictures.csv").read_text()
-    with pytest.raises(ValueError, match="was made with other settings"):
-        evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",), limit=3)
-    assert (tmp_path / "t.pictures.csv").read_text() == before
+def test_a_file_that_was_being_written_is_not_taken_for_finished(folder, model, tmp_path):
+    output = tmp_path / "t.csv"
+    evaluate_folder(model, folder, output, methods=("gi",), batch=4)
+    file = output.with_suffix(".parts") / "000004-gi.csv"
+    content = file.read_bytes()
+    file.rename(file.with_name(f".{file.name}.123.part"))
+    evaluate_folder(model, folder, output, methods=("gi",), batch=4)
+    assert file.read_bytes() == content
+
+
+def changed_weights(model):
+    other = small()
+    with torch.no_grad():
+        next(other.parameters()).view(-1)[0] += 1e-3
+    return other
+
+
+def changed_buffer(model):
+    other = small("residual")
+    next(b for n, b in other.named_buffers() if "running_mean" in n)[0] += 1
+    return other
+
+
+def prepared_otherwise(model):
+    other, plain = small(), model.preprocess
+    other.preprocess = lambda photo: plain(photo) * 1.01
+    return other
+
+
+@pytest.mark.parametrize(
+    ("what", "change", "options"),
+    [
+        ("weights", changed_weights, {}),
+        ("weights", changed_buffer, {}),
+        ("network", lambda m: small("residual"), {}),
+        ("preprocessing", prepared_otherwise, {}),
+        ("precision", lambda m: small().double(), {}),
+        ("precision", None, {"precision": "bfloat16"}),
+        ("batch", None, {"batch": 2}),
+        ("fills", None, {"fills": ("mean", "blur")}),
+        ("seed", None, {"seed": 1}),
+        ("pictures", None, {"limit": 1}),
+        ("dga", None, {"version": "9"}),
+    ],
+)
+def test_other_settings_are_named_and_not_mixed(
+    folder, model, tmp_path, monkeypatch, what, change, options
+):
+    given = {"methods": ("random",), "limit": 2}
+    base = small("residual") if change is changed_buffer else model
+    evaluate_folder(base, folder, tmp_path / "t.csv", **given)
+    before = contents(tmp_path / "t.parts")
+    monkeypatch.setattr(evaluation, "__version__", options.pop("version", dga.__version__))
+    with dga.precision(options.pop("precision", None)):
+        with pytest.raises(ValueError, match=f"was made with other settings.*{what} "):
+            evaluate_folder(
+                change(model) if change else model, folder, tmp_path / "t.csv", **given | options
+            )
+    assert contents(tmp_path / "t.parts") == before
+
+
+def test_other_contents_of_a_picture_are_noticed(folder, model, tmp_path):
+    mine = tmp_path / "pictures"
+    shutil.copytree(folder, mine)
+    evaluate_folder(model, mine, tmp_path / "t.csv", methods=("random",))
+    Image.fromarray(dga.load_images("test", 9).images[8]).save(mine / "part0" / "1.png")
+    with pytest.raises(ValueError, match="other settings: contents "):
+        evaluate_folder(model, mine, tmp_path / "t.csv", methods=("random",))
 
 
 def test_a_method_that_does_not_fit_and_a_picture_that_cannot_be_read(folder, tmp_path):
@@ -125,10 +237,51 @@ def test_a_method_that_does_not_fit_and_a_picture_that_cannot_be_read(folder, tm
         Image.open(folder / "part0" / f"{k}.png").save(broken / f"{k}.png")
     (broken / "1b.png").write_bytes(b"no picture")
     with pytest.warns(UserWarning) as warned:
-        results = evaluate_folder(smooth, broken, tmp_path / "t.csv", methods=("fg", "gi"))
+        results = evaluate_folder(smooth, broken, tmp_path / "t.csv", methods=("fg", "gi", "g"))
     said = " ".join(str(w.message) for w in warned)
     assert "FullGrad is left out: layer '3'" in said and "1b.png" in said
-    assert list(results) == ["gi"] and len(results["gi"]["lerf"]) == 2
+    assert {name for name, *_ in results} == {"gi", "g"}
+    assert {len(values) for values in results.values()} == {2}
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="no method fits"):
+        evaluate_folder(smooth, broken, tmp_path / "u.csv", methods=("fg",))
+    for k in range(2):
+        (broken / f"{k}.png").unlink()
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="no picture that can be read"):
+        evaluate_folder(smooth, broken, tmp_path / "v.csv", methods=("gi",))
+
+
+def test_a_later_error_stops_the_run_and_names_method_and_pictures(
+    folder, model, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        counting(patch, 5, ValueError("out of luck"))
+        with pytest.raises(RuntimeError) as error:
+            evaluate_folder(model, folder, tmp_path / "t.csv", methods=METHODS, batch=3)
+    said = str(error.value)
+    assert "DGA failed on pictures 3 to 5 (part0/3.png to part1/5.png): out of luck" in said
+    kept = sorted(contents(tmp_path / "t.parts"))
+    assert kept == ["000000-dga.csv", "000000-gi.csv", "000000-random.csv", "000003-gi.csv",
+                    "000003-random.csv", "settings.json"]  # fmt: skip
+    assert "t.parts" in said and not (tmp_path / "t.csv").exists()
+
+
+def test_several_processes_write_what_one_writes(folder, tmp_path):
+    """Two processes as torchrun starts them, which find part of the work done."""
+    given = {"methods": ("random", "gi"), "batch": 1, "limit": 3}
+    evaluate_folder(dga.load_model("vgg"), folder, tmp_path / "one.csv", **given)
+    shutil.copytree(tmp_path / "one.parts", tmp_path / "two.parts")
+    for unit in ("000000-random", "000001-gi", "000002-random", "000002-gi"):
+        (tmp_path / "two.parts" / f"{unit}.csv").unlink()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+               "--nproc-per-node", "2", "-m", "dga", "evaluate", "--model", "vgg", "--images",
+               str(folder), "--methods", "random", "gi", "--batch", "1", "--limit", "3",
+               "--device", "cpu", "--output", str(tmp_path / "two.csv")]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| Gradient*Input |") == 1  # the first process alone speaks
+    assert contents(tmp_path / "one.parts") == contents(tmp_path / "two.parts")
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
 
 
 def test_random_order_does_not_depend_on_the_batch(model):
@@ -138,35 +291,170 @@ def test_random_order_does_not_depend_on_the_batch(model):
     assert len(whole.unique()) > 700
 
 
+# ----------------------------------------------------------------------------------------- controls
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_controls_are_methods(name):
+    if name == "gradcam":
+        pytest.importorskip("captum")
+    network, x = build("residual").float(), picture().float()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    heat = evaluation.attribute(name, network, x, 1)
+    assert heat.shape == x.shape and heat.dtype == x.dtype and heat.isfinite().all()
+    assert not heat.requires_grad and heat.flatten(1).std(1).min() > 0
+    one = evaluation.attribute(name, network, x[1:2], 1, first=1)
+    torch.testing.assert_close(one[0], heat[1], rtol=1e-3, atol=1e-4)
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_dga_loop_with_both_parts_put_back_is_dga():
+    network, x = build("residual"), picture()
+    ours = controls._distilled(network, x, None, steps=6, epc_quantile=0.8)
+    dga_itself = dga.distilled_gradient_aggregation(network, x, steps=6, epc_quantile=0.8)
+    torch.testing.assert_close(ours, dga_itself)
+    free = nn.Sequential(nn.Flatten(), nn.Linear(192, 8, bias=False), nn.ReLU(),
+                         nn.Linear(8, 3, bias=False)).double()  # fmt: skip
+    torch.testing.assert_close(  # no bias: x*g is Uniform FullGrad
+        controls.dga_gradient_times_input(free, x, 1, steps=5),
+        dga.distilled_gradient_aggregation(free, x, 1, steps=5),
+    )
+    other = controls.dga_gradient_times_input(network, x, steps=6, epc_quantile=0.8)
+    assert not torch.allclose(other, ours)
+
+
+def test_random_masks_have_the_sizes_of_dga_and_are_fresh_at_every_step():
+    kept = []
+
+    def network(inputs):
+        kept.append(inputs.detach()[0].flatten() != 0)
+        return inputs.flatten(1)[:, :3] * 2
+
+    controls.dga_random_masks(network, picture(), 1, steps=4)
+    x0, x1, x2, x3, x4 = kept[-5:]
+    d = len(x0)
+    # EPC keeps 9 of 10. WC keeps 1 - n/N, among them those that EPC takes: nothing stays away.
+    assert x0.all() and x1.sum() == int(0.9 * d)
+    assert x2.all() and x3.all()
+    assert x4.all()  # step 3 weighs both masks
+    draws = [controls._uniform(picture(), 0, n) for n in range(3)]
+    assert not torch.equal(draws[0], draws[1]) and not torch.equal(draws[1], draws[2])
+
+
+def test_edges_centre_and_blur_by_eye():
+    step = torch.zeros(1, 3, 8, 8)
+    step[..., 4:] = 1
+    found = controls.edges(None, step)[0, 0]
+    assert found[:, 3:5].min() == 4 and found[:, :3].max() == 0 == found[:, 5:].max()
+    blob = controls.centre_blob(None, torch.zeros(1, 3, 5, 7))[0, 1]
+    assert blob.argmax() == 2 * 7 + 3 and blob[2, 2] == blob[2, 4] == -1
+    rough = controls.random_order(None, torch.zeros(1, 1, 40, 40))
+    soft = controls.blurred_random(None, torch.zeros(1, 1, 40, 40))
+    jumps = [(m.diff(dim=3).std() / m.std()).item() for m in (rough, soft)]
+    assert jumps[1] < 0.6 < jumps[0]
+
+
+def test_grad_cam_by_hand():
+    """The mean gradient of every channel weights the last picture; class scores are not it."""
+    pytest.importorskip("captum")
+    features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
+    model = nn.Sequential(features, nn.Conv2d(4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    heat = controls.grad_cam(model, x, 1)
+    weights = model[1].weight[1, :, 0, 0] / 64  # gradient of the mean of a 1x1 convolution
+    expected = (weights[:, None, None] * features(x)).sum(1, keepdim=True).expand_as(x)
+    torch.testing.assert_close(heat, expected)
+
+
+# --------------------------------------------------------------------------------------- statistics
+
+
+def test_signed_rank_against_scipy():
+    scipy = pytest.importorskip("scipy.stats")
+    generator = np.random.default_rng(0)
+    for n, shift in ((25, 0.0), (60, 0.3), (500, 0.1), (40, -2.0)):
+        for ties in (False, True):
+            d = generator.normal(shift, 1, n)
+            d = d.round(1) if ties else d
+            theirs = scipy.wilcoxon(d, correction=True, method="asymptotic").pvalue
+            ours = comparison.signed_rank_p(torch.tensor(d))
+            assert ours == pytest.approx(theirs, rel=1e-9)
+    assert comparison.signed_rank_p(torch.zeros(5)) == 1
+
+
+def test_signed_rank_is_uniform_where_nothing_differs():
+    d = torch.randn(2000, 60, generator=torch.Generator().manual_seed(0))
+    p = torch.tensor([comparison.signed_rank_p(row) for row in d])
+    for level in (0.05, 0.2, 0.5):
+        assert (p < level).double().mean().item() == pytest.approx(level, abs=0.03)
+
+
+def test_holm_by_hand():
+    """Holm's own example: the smallest times m, the next times m - 1, never falling, at most 1."""
+    assert comparison.holm([0.01, 0.02, 0.03, 0.9]) == pytest.approx([0.04, 0.06, 0.06, 0.9])
+    assert comparison.holm([0.5, 0.4]) == [0.8, 0.8]
+    assert comparison.holm([]) == []
+
+
+# ------------------------------------------------------------------------------------- command line
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--images", "nowhere"], "--images 'nowhere' is not a folder"),
-        (["--images", "."], "holds no pictures"),
-        (["--images", "{folder}", "--output", "t.txt"], "must end in .csv"),
-        (["--images", "{folder}", "--output", "no/t.csv"], "does not exist"),
-        (["--images", "{folder}", "--limit", "0"], "limit must be at least 1"),
-        (["--images", "{folder}", "--methods", "gi", "gi"], "names one twice"),
+        (["--images", "."], "--images '.' holds no pictures"),
+        (["--images", "{folder}", "--output", "t.txt"], "--output 't.txt' must end in .csv"),
+        (["--images", "{folder}", "--output", "no/t.csv"], "--output: the folder"),
+        (["--images", "{folder}", "--limit", "0"], "--limit must be at least 1"),
+        (["--images", "{folder}", "--batch", "0"], "--batch must be at least 1"),
+        (["--images", "{folder}", "--methods", "gi", "gi"], "--methods must hold"),
+        (["--images", "{folder}", "--fill", "blur", "blur"], "--fill must hold"),
+        (["--images", "{folder}", "--fill", "grey"], "invalid choice: 'grey'"),
     ],
 )
 def test_bad_input_on_the_command_line(folder, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     given = [a.replace("{folder}", str(folder)) for a in arguments]
-    assert main(["evaluate", "--model", "vgg", *given]) == 2
-    assert message in capsys.readouterr().err
+    try:
+        code = main(["evaluate", "--model", "vgg", *given])
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_library_speaks_of_its_own_arguments(tmp_path):
+    with pytest.raises(ValueError, match=r"^folder 'nowhere' is not a folder"):
+        evaluation.find_pictures(type(tmp_path)("nowhere"))
 
 
 def test_command_line(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    command = ["evaluate", "--model", "vgg", "--images", str(folder), "--methods", "random", "gi"]
+    command = ["evaluate", "--model", "vgg", "--images", str(folder), "--methods", "random", "gi",
+               "--device", "cpu"]  # fmt: skip
     assert main(command) == 0
     assert "| Gradient*Input | " in capsys.readouterr().out
     assert main([*command, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["scores"]["gi"]["lerf"][0] == pytest.approx(
-        float(read(tmp_path / "table.csv")[2]["mean"]), abs=1e-6
-    )
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "table.csv", "table.md", "table.pictures.csv",
-    ]  # fmt: skip
+    (row,) = [r for r in read(tmp_path / "table.csv") if r["method"] == "gi"][:1]
+    assert report["scores"]["gi"]["mean"]["lerf"][0] == pytest.approx(float(row["mean"]), abs=1e-6)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["table.csv", "table.md", "table.parts"]
+
+
+def test_command_line_with_controls_and_fills(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("dga.__main__.load_model", lambda *_: small())
+    command = ["evaluate", "--model", "vgg", "--images", str(folder), "--methods", "dga", "random",
+               "--limit", "2", "--controls", "--fill", "mean", "blur", "linear", "--device", "cpu",
+               "--output", str(tmp_path / "t.csv")]  # fmt: skip
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    for name in CONTROLS:
+        assert out.count(f"| {CONTROLS[name].label} |") == 3 or name == "gradcam"
+    rows = read(tmp_path / "t.csv")
+    assert {row["fill"] for row in rows} == {"mean", "blur", "linear"}
+    assert {row["pictures"] for row in rows} == {"2"}

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import dga
 from dga import metrics
-from dga.filling import FILLS, _blurred, _imputed, filler
+from dga.filling import FILLS, _imputed, blurred, filler
 
 
 def slow_perturbation(model, x, target, attribution, order, shares, seed):
@@ -358,15 +358,15 @@ def test_nothing_and_everything_removed():
         assert torch.equal(filled[0], x[0])
     assert filled[1].abs().max() < 0.1  # the mean colour, and noise
     assert filler("mean", x)(kept)[1].abs().max() == 0
-    torch.testing.assert_close(filler("blur", x)(kept)[1], _blurred(x)[1])
+    torch.testing.assert_close(filler("blur", x)(kept)[1], blurred(x, 10 / 224)[1])
 
 
 def test_blur_against_torchvision_away_from_the_border():
     transforms = pytest.importorskip("torchvision.transforms.functional")
     x = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
     theirs = transforms.gaussian_blur(x, 51, 5.0)
-    assert (_blurred(x) - theirs)[..., 30:-30, 30:-30].abs().max() < 1e-5
-    torch.testing.assert_close(_blurred(torch.ones(1, 3, 8, 8)), torch.ones(1, 3, 8, 8))
+    assert (blurred(x, 5 / 112) - theirs)[..., 30:-30, 30:-30].abs().max() < 1e-5
+    torch.testing.assert_close(blurred(torch.ones(1, 3, 8, 8), 0.2), torch.ones(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize("fill", FILLS)

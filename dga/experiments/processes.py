@@ -15,7 +15,16 @@ from torch import distributed
 
 @dataclass(frozen=True)
 class Group:
-    """Which process this is (`rank`, 0 to `size` - 1), and ways to agree with the others."""
+    """Which process this is, and how it agrees with the others.
+
+    Attributes:
+        rank: number of this process, 0 to `size` - 1.
+        size: number of processes.
+
+    Example:
+        >>> ALONE.gathered("done")
+        ['done']
+    """
 
     rank: int = 0
     size: int = 1
@@ -25,13 +34,13 @@ class Group:
         if self.size > 1:
             distributed.barrier()
 
-    def from_first(self, value: Any) -> Any:
-        """What process 0 has as `value`, for all."""
+    def gathered(self, value: Any) -> list[Any]:
+        """The value of every process, by rank."""
         if self.size == 1:
-            return value
-        box = [value]
-        distributed.broadcast_object_list(box)
-        return box[0]
+            return [value]
+        box: list[Any] = [None] * self.size
+        distributed.all_gather_object(box, value)
+        return box
 
 
 ALONE = Group()
@@ -39,8 +48,14 @@ ALONE = Group()
 
 @contextmanager
 def group() -> Iterator[Group]:
-    """The group torchrun made, NCCL between GPUs and gloo between CPUs; one process without it."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    """The group that torchrun made, NCCL between GPUs and gloo between CPUs; else one process.
+
+    Example:
+        >>> with group() as alone:
+        ...     alone.size
+        1
+    """
+    if not distributed.is_torchelastic_launched():
         yield ALONE
         return
     gpu = torch.cuda.is_available()
