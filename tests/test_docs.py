@@ -26,6 +26,8 @@ def undescribed(source: str) -> list[str]:
     for thing in ast.parse(source).body:
         if not isinstance(thing, ast.FunctionDef | ast.ClassDef) or thing.name.startswith("_"):
             continue
+        if any(ast.unparse(mark) == "overload" for mark in thing.decorator_list):
+            continue
         if ">>>" not in (ast.get_docstring(thing) or ""):
             found.append(thing.name)
         for part in thing.body if isinstance(thing, ast.ClassDef) else ():
@@ -43,6 +45,7 @@ def test_every_public_name_is_described_with_an_example(module):
 
 
 def test_what_is_missing_is_named():
+    assert undescribed("@overload\ndef f(): ...\ndef f(): ...\n") == ["f"]
     assert undescribed('def f():\n    """Does."""\n') == ["f"]
     assert undescribed("class A:\n    def g(self): ...\n    def _h(self): ...\n") == ["A", "A.g"]
     assert undescribed('def f():\n    """Does.\n\n    >>> 1\n    1\n    """\n') == []
