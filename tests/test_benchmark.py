@@ -13,6 +13,8 @@ from dga.__main__ import main
 from dga.experiments import benchmark
 from dga.experiments.benchmark import Row
 
+ROWS = [Row("a", "x / y", "<= 1", (1.5, 1.0, 2.0), 0.25), Row("b", "x / y", "<= 1", note="no GPU")]
+
 
 def counted(network):
     forwards, backwards = [], []
@@ -27,7 +29,7 @@ def test_the_floor_is_as_many_passes_as_dga():
     targets = torch.tensor([0, 1, 2])
     dga.distilled_gradient_aggregation(network, x, targets, steps=7)
     assert (len(forwards), len(backwards)) == (8, 8)
-    run = benchmark.prepared_bare_loop(network, x, targets, 7)
+    run = benchmark._prepared_bare_loop(network, x, targets, 7)
     model, inputs, _, passes = run.args
     assert passes == 8 and model is not network
     assert not any(p.requires_grad for p in model.parameters())
@@ -39,7 +41,7 @@ def test_the_floor_is_as_many_passes_as_dga():
 def test_the_explicit_loop_walks_the_same_sequence():
     network, x = build("cnn"), picture()
     targets = torch.tensor([0, 1, 2])
-    last = benchmark.explicit_loop(network, x, targets, 5)
+    last = benchmark._explicit_loop(network, x, targets, 5)
     *_, step = dga.distill(network, x, targets, steps=5)
     torch.testing.assert_close(last, step.distilled)
 
@@ -48,6 +50,35 @@ def test_both_sides_are_timed_in_turn():
     calls = []
     ratios, _ = benchmark.compare(lambda: calls.append("a"), lambda: calls.append("b"), rounds=3)
     assert calls == ["a", "b"] * 5 and len(ratios) == 3  # two rounds do not count
+
+
+def test_the_cases_of_the_table(monkeypatch):
+    """DGA and its rivals on the same network, the fair one frozen and channels-last."""
+    pytest.importorskip("captum")
+    seen = []
+
+    def compare(run, other, rounds):
+        seen.append((run, other))
+        return (1.0,), 1.0
+
+    monkeypatch.setattr(benchmark, "compare", compare)
+    monkeypatch.setattr(benchmark, "_memory", lambda: ROWS[1])
+    monkeypatch.setattr(benchmark, "_has_bfloat16", lambda: False)
+    rows = benchmark.measure(torch.device("cpu"), 1)
+    bare = [row.case.split(",")[0] for row in rows if row.measure == "DGA / bare loop"]
+    assert bare == ["SqueezeNet 1.1", "ResNet-18", "MobileNet-v2", "vgg", "resnet", "inception",
+                    "smooth"]  # fmt: skip
+    rivals = [row.measure for row in rows if "Captum" in row.measure]
+    assert [name.split(", ", 1)[1] for name in rivals] == ["as called", "frozen, channels-last"]
+    plain, fair = (other for _, other in seen if hasattr(getattr(other, "func", None), "__self__"))
+    for ig, prepared in ((plain, False), (fair, True)):
+        model = ig.func.__self__.forward_func
+        assert all(p.requires_grad != prepared for p in model.parameters())
+        x = ig.args[0]
+        assert x.is_contiguous(memory_format=torch.channels_last) == prepared
+        assert ig.keywords["n_steps"] == 31
+    with pytest.raises(ValueError, match="rounds must be at least 1"):
+        benchmark.measure(torch.device("cpu"), 0)
 
 
 def test_shares_are_shares():
@@ -60,12 +91,9 @@ def test_shares_are_shares():
 def test_sweep_gives_a_point_for_every_value():
     network = build("cnn").float()
     for what in ("steps", "batch", "side"):
-        points = benchmark.sweep(network, what, (8, 16), steps=1, size=8, rounds=1)
+        points = benchmark._sweep(network, what, (8, 16), steps=1, size=8, rounds=1)
         assert [point[what] for point in points] == [8, 16]
         assert all(point["dga"] > 0 < point["floor"] for point in points)
-
-
-ROWS = [Row("a", "x / y", "<= 1", (1.5, 1.0, 2.0), 0.25), Row("b", "x / y", "<= 1", note="no GPU")]
 
 
 def test_table():

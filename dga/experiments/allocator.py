@@ -17,6 +17,15 @@ def keep_freed_memory() -> bool:
 
     Returns:
         Whether the C library knows how (Linux with glibc does).
+
+    Example:
+        In a process of its own, since it holds for good:
+
+        >>> import subprocess, sys
+        >>> code = "from dga.experiments.allocator import *; print(type(keep_freed_memory()))"
+        >>> print(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout.decode())
+        <class 'bool'>
+        <BLANKLINE>
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -87,12 +87,26 @@ def edges(model: Model, inputs: Tensor, targets: Targets = None) -> Tensor:
 
 
 def ig_cut(model: Model, inputs: Tensor, targets: Targets = None, **options: Any) -> Tensor:
-    """Integrated Gradients without its negative features."""
+    """Integrated Gradients without its negative features.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> bool(ig_cut(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
+        True
+    """
     return integrated_gradients(model, inputs, targets, **options).clamp(min=0)
 
 
 def ufg_cut(model: Model, inputs: Tensor, targets: Targets = None, **options: Any) -> Tensor:
-    """Uniform FullGrad without its negative features."""
+    """Uniform FullGrad without its negative features.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> bool(ufg_cut(model, torch.rand(1, 3, 2, 2), 1).min() >= 0)
+        True
+    """
     return uniform_fullgrad(model, inputs, targets, **options).clamp(min=0)
 
 
@@ -100,12 +114,26 @@ def ufg_cut(model: Model, inputs: Tensor, targets: Targets = None, **options: An
 
 
 def dga_weak(model: Model, inputs: Tensor, targets: Targets = None, **options: Any) -> Tensor:
-    """DGA with the weak contributor mask alone (Eq. 6)."""
+    """DGA with the weak contributor mask alone (Eq. 6).
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> bool(dga_weak(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
+        True
+    """
     return distilled_gradient_aggregation(model, inputs, targets, masks="weak", **options)
 
 
 def dga_extreme(model: Model, inputs: Tensor, targets: Targets = None, **options: Any) -> Tensor:
-    """DGA with the extreme positive contributor mask alone."""
+    """DGA with the extreme positive contributor mask alone.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> bool(dga_extreme(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
+        True
+    """
     return distilled_gradient_aggregation(model, inputs, targets, masks="extreme", **options)
 
 
@@ -127,7 +155,14 @@ def dga_random_masks(
 def dga_gradient_times_input(
     model: Model, inputs: Tensor, targets: Targets = None, **options: Any
 ) -> Tensor:
-    """DGA with x*g in place of Uniform FullGrad: without the bias terms."""
+    """DGA with x*g in place of Uniform FullGrad: without the bias terms.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> bool(dga_gradient_times_input(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
+        True
+    """
     return _distilled(model, inputs, targets, bias=False, **options)
 
 
@@ -170,7 +205,15 @@ def grad_cam(model: Model, inputs: Tensor, targets: Targets = None) -> Tensor:
 
     Raises:
         ValueError: if Captum is not installed, or if there is no such layer.
+
+    Example:
+        >>> import torch
+        >>> grad_cam(lambda x: x, torch.rand(1, 3, 4, 4))
+        Traceback (most recent call last):
+        ValueError: Grad-CAM needs a torch.nn.Module, got function
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"Grad-CAM needs a torch.nn.Module, got {type(model).__name__}")
     if find_spec("captum") is None:
         raise ValueError("Grad-CAM comes from Captum: pip install captum")
     from captum.attr import LayerAttribution, LayerGradCam
@@ -182,10 +225,8 @@ def grad_cam(model: Model, inputs: Tensor, targets: Targets = None) -> Tensor:
     return _every_channel(LayerAttribution.interpolate(coarse, size, "bilinear"), inputs)
 
 
-def _last_picture(model: Model, inputs: Tensor) -> nn.Module:
+def _last_picture(model: nn.Module, inputs: Tensor) -> nn.Module:
     """The layer that finishes last of those whose output has height and width."""
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"Grad-CAM needs a torch.nn.Module, got {type(model).__name__}")
 
     def look(module: nn.Module, _: Any, output: Any) -> None:
         shape = output.shape if isinstance(output, Tensor) else ()

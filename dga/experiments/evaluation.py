@@ -111,6 +111,7 @@ def perturbation_scores(
         torch.Size([5])
     """
     check_count("batch", batch)
+    _check_names("methods", methods, tuple(ALL))
     parts: dict[str, dict[str, list[Tensor]]] = {m: {o: [] for o in ORDERS} for m in methods}
     requested = check_targets(targets, inputs)
     for start in ticks(range(0, len(inputs), batch), progress, "Pixel perturbation"):
