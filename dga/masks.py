@@ -34,6 +34,14 @@ def weak_contributor_mask(attribution: Tensor, share: float, *, unit: Unit = "fe
 
     Returns:
         bool, same shape as `attribution`; True where the feature stays.
+
+    Raises:
+        TypeError, ValueError: for another share or unit, or an attribution that is not finite.
+
+    Example:
+        >>> import dga, torch
+        >>> dga.weak_contributor_mask(torch.tensor([[1.0, -4.0, 2.0, -3.0]]), 0.5)
+        tensor([[False,  True, False,  True]])
     """
     check_share("share", share)
     values = _checked(attribution, unit)
@@ -54,6 +62,14 @@ def extreme_positive_contributor_mask(
 
     Returns:
         bool, same shape as `attribution`; True where the feature stays.
+
+    Raises:
+        TypeError, ValueError: see `weak_contributor_mask`.
+
+    Example:
+        >>> import dga, torch
+        >>> dga.extreme_positive_contributor_mask(torch.tensor([[1.0, -4.0, 2.0, -3.0]]), 0.75)
+        tensor([[ True,  True, False,  True]])
     """
     check_share("quantile", quantile)
     values = _checked(attribution, unit)

@@ -22,6 +22,11 @@ class Method:
         function: (model, inputs, targets=None, **options) -> attribution.
         label: what a figure or table calls it.
         colour: its colour in every figure.
+
+    Example:
+        >>> import dga
+        >>> dga.METHODS["dga"].label, "steps" in dga.METHODS["ig"].options
+        ('DGA', True)
     """
 
     function: Callable[..., Tensor]

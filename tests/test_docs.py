@@ -6,15 +6,18 @@ The examples themselves run with `pytest --doctest-modules dga`.
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+import dga
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     path.relative_to(ROOT).as_posix()
-    for room in ("zoo", "lessons")
+    for room in ("zoo", "lessons", "experiments")
     for path in (ROOT / "dga" / room).rglob("*.py")
     if path.name not in ("loading.py", "architectures.py")
 )
@@ -35,6 +38,13 @@ def undescribed(source: str) -> list[str]:
             if public and not ast.get_docstring(part):
                 found.append(f"{thing.name}.{part.name}")
     return found
+
+
+@pytest.mark.parametrize("name", sorted(set(dga.__all__) - {"METHODS", "metrics"}))
+def test_the_table_of_contents_is_described_with_examples(name):
+    text = inspect.getdoc(getattr(dga, name)) or ""
+    assert ">>>" in text and "Raises" in text
+    assert "Returns" in text or "Yields" in text or name == "precision"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -77,6 +77,7 @@ class Row:
 
     @property
     def median(self) -> float | None:
+        """Of the ratios, None without any."""
         return statistics.median(self.ratios) if self.ratios else None
 
 
@@ -165,6 +166,11 @@ def measure(device: torch.device, rounds: int = 5, progress: Progress = False) -
         device: cpu or cuda.
         rounds: how often each pair is timed.
         progress: show a progress bar.
+
+    Example:
+        It takes minutes.
+
+        >>> rows = measure(torch.device("cpu"), rounds=3)  # doctest: +SKIP
     """
     check_count("rounds", rounds)
     cases = _gpu_cases(rounds) if device.type == "cuda" else _cpu_cases(rounds)
@@ -434,7 +440,13 @@ def _sweep(
 
 
 def sweeps(device: torch.device, progress: Progress = False) -> dict[str, list[dict[str, float]]]:
-    """The three sweeps of the plot, on SqueezeNet 1.1."""
+    """The three sweeps of the plot, on SqueezeNet 1.1.
+
+    Example:
+        It takes minutes.
+
+        >>> figure = plot(sweeps(torch.device("cpu")))  # doctest: +SKIP
+    """
     net = torchvision.models.squeezenet1_1(weights=None).eval().to(device)
     largest = 128 if device.type == "cuda" else 16
     batches = [2**k for k in range(largest.bit_length())]

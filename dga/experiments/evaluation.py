@@ -55,7 +55,14 @@ _COLUMNS = ("picture", "target", "fill", "measure", "curve")
 
 
 class NothingToEvaluate(ValueError):
-    """No picture can be read, or no method fits the network."""
+    """No picture can be read, or no method fits the network.
+
+    Example:
+        >>> raise NothingToEvaluate("no picture can be read")
+        Traceback (most recent call last):
+        ...
+        dga.experiments.evaluation.NothingToEvaluate: no picture can be read
+    """
 
 
 def attribute(
@@ -192,6 +199,13 @@ class Evaluation:
 
     Raises:
         ValueError, TypeError: for arguments that are wrong, before any picture is read.
+
+    Example:
+        >>> import dga
+        >>> Evaluation(dga.load_model("vgg"), Path("nowhere"), Path("table.csv"))
+        Traceback (most recent call last):
+        ...
+        ValueError: folder 'nowhere' is not a folder
     """
 
     def __init__(
