@@ -240,11 +240,11 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _mean_ranks(values: Tensor) -> Tensor:
-    """Rank of every value in its row, the mean rank among equals, float64."""
+    """Rank of every value in its row, the mean rank among equals, in float64 if there is one."""
     ordered = values.sort(1).values.contiguous()
     below = torch.searchsorted(ordered, values.contiguous())
     upto = torch.searchsorted(ordered, values.contiguous(), right=True)
-    return (below + upto).double() / 2
+    return (below + upto).to(wide_dtype(values.device)) / 2
 
 
 def remove_top(inputs: Tensor, attribution: Tensor, share: float, *, seed: int = 0) -> Tensor:

@@ -41,7 +41,8 @@ def runner(model: Any, layout: torch.memory_format) -> tuple[Network, Any]:
     if not isinstance(model, nn.Module):
         return model, None
     try:
-        if not any(map(_runs_itself, model.modules())):
+        known = {id(module) for module in model.modules()}
+        if not any(_runs_itself(module, known) for module in model.modules()):
             twin = _Copy(layout).module(model)
             return twin, twin
     except TypeError:  # not made like other Python objects
@@ -63,14 +64,22 @@ def fused(model: nn.Module, layout: torch.memory_format) -> nn.Module | None:
     return made
 
 
-def _runs_itself(module: nn.Module) -> bool:
+def _runs_itself(module: nn.Module, known: set[int]) -> bool:
     """Whether a copy might not do what the module does."""
     # Scripts have no parameters of their own, recurrent layers keep a second list of them.
     if isinstance(module, torch.jit.ScriptModule | nn.RNNBase):
         return True
     # A hook may look its module up; a function may have caught the module it was made in.
-    caught = any(map(_caught, vars(module).values()))
+    caught = any(_caught(v) or _names_modules(v, known) for v in vars(module).values())
     return _hooked(module) or "forward" in vars(module) or caught
+
+
+def _names_modules(value: Any, known: set[int]) -> bool:
+    """Whether modules are looked up in it, by themselves or by their `id`."""
+    if type(value) not in _CONTAINERS:
+        return False
+    by_id = any(type(key) is int and key in known for key in value)
+    return by_id or (isinstance(value, dict) and any(isinstance(k, nn.Module) for k in value))
 
 
 def _hooked(module: nn.Module) -> bool:
@@ -205,23 +214,28 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
     lent: dict[int, Any] = {}
 
     def lend(value: Any, changes: bool = True) -> Any:
-        if id(value) not in lent:
-            if not isinstance(value, Tensor):
-                lent[id(value)] = value.copy()
-            elif changes or value.is_inference():
-                lent[id(value)] = value.detach().clone()
-            else:
-                lent[id(value)] = value.detach()
-        return lent[id(value)]
+        kind = type(value)
+        if not isinstance(value, Tensor) and kind not in _CONTAINERS:
+            return value
+        if id(value) in lent:
+            return lent[id(value)]
+        if isinstance(value, Tensor):
+            copied = changes or value.is_inference()
+            made: Any = value.detach().clone() if copied else value.detach()
+        elif kind in (tuple, set):
+            made = kind(map(lend, value))
+        else:
+            made = lent[id(value)] = value.copy()
+            for key, v in value.items() if isinstance(value, dict) else enumerate(value):
+                made[key] = lend(v)
+        lent[id(value)] = made
+        return made
 
     try:
         for module, attributes in before:
             own = vars(module)
             for name, value in attributes.items():
-                if (
-                    type(value) in (list, dict, set, deque, defaultdict, Tensor)
-                    and name not in _REGISTERED
-                ):
+                if name not in _REGISTERED:
                     own[name] = lend(value)
             for kind in ("_buffers", "_parameters"):
                 changes = kind == "_buffers" or _shortens(module)

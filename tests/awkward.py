@@ -448,6 +448,7 @@ def hooked_and_keeps_notes():
     def forward(m, x):
         m.notes.append(1)
         m.named["passes"] += 1
+        m.named["deeper"][0].append(1)
         m.places.add(len(m.places))
         m.plain += 1
         m.calls += 1
@@ -455,10 +456,25 @@ def hooked_and_keeps_notes():
         return m.net(x)
 
     model = Lambda(forward, net=small(), seen=torch.zeros(())).double()
-    model.notes, model.named, model.places, model.calls = [], {"passes": 0}, set(), 0
+    model.notes, model.named, model.places, model.calls = [], {}, set(), 0
+    model.named.update(passes=0, deeper=([],))
     object.__setattr__(model, "plain", torch.zeros(3))
     model.net[0].register_forward_hook(lambda m, a, out: out * 2)
     return of_class(model, pictures())
+
+
+@case
+def looks_its_layers_up():
+    model = Lambda(lambda m, x: m.net[1:](m.net[0](x) * m.scale[m.net[0]]), net=small()).double()
+    model.scale = {model.net[0]: 2.0}
+    return of_class(model, pictures())
+
+
+@case
+def looks_its_layers_up_by_id():
+    model = Lambda(lambda m, x: m.net[1:](m.net[0](x) * m.scale[id(m.net[0])]), net=small())
+    model.scale = {id(model.net[0]): 2.0}
+    return of_class(model.double(), pictures())
 
 
 @case

@@ -414,10 +414,16 @@ def test_a_default_device_changes_nothing(device):
         got = [method(model, x, 1) for method in METHODS.values()]
         terms = dga.bias_attributions(model, x, 1)
         many = list(dga.attribute_many(dga.gradient, model, x, [1, 1], batch=1, progress=False))
+        curves = dga.pixel_perturbation(model, x, x, 1, "both")
+        dga.metrics.remove_top(x, x, 0.1)
+        dga.metrics.rank_correlation(x, x)
+        mean, low, high = dga.metrics.bootstrap_interval(x[:, 0, 0, 0], resamples=10)
     finally:
         torch.set_default_device(None)
     assert all(map(torch.equal, got, expected))
-    assert all(term.device.type == "cpu" for term in terms.values()) and len(many) == 2
+    assert torch.equal(curves, dga.pixel_perturbation(model, x, x, 1, "both"))
+    assert len(many) == 2 and low <= mean <= high
+    assert all(term.device.type == "cpu" for term in terms.values())
 
 
 class RefusesFloat64(TorchDispatchMode):
@@ -434,13 +440,44 @@ class RefusesFloat64(TorchDispatchMode):
 @pytest.mark.filterwarnings("ignore:.*DispatchMode")
 def test_nothing_needs_float64_on_a_device_without_it(monkeypatch):
     model, x = small(nn.GELU()).float().eval(), pictures().float()
-    for module in ("engine", "paths", "bias_terms"):
+    for module in ("engine", "paths", "bias_terms", "metrics"):
         monkeypatch.setattr(f"dga.{module}.wide_dtype", lambda device: torch.float32)
     with RefusesFloat64():
+        dga.metrics.rank_correlation(x, x.flip(3))
+        dga.pixel_perturbation(model, x, x, 1, "both")
         for method in METHODS.values():
             method(model, x, 1)
         dga.fullgrad(model, x, 1)
         dga.weak_contributor_mask(x, 0.5), dga.extreme_positive_contributor_mask(x, 0.9)
+
+
+class Marked(Tensor):
+    """A subclass, as torchvision's tv_tensors are."""
+
+
+@pytest.mark.parametrize(
+    "made",
+    [nn.Parameter, lambda x: x.as_subclass(Marked), lambda x: x.clone().requires_grad_() * 1],
+    ids=["parameter", "subclass", "computed"],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_results_are_plain_tensors_whatever_the_inputs_are(made, method):
+    model, x = small().eval(), pictures()
+    result = METHODS[method](model, made(x), 1)
+    assert type(result) is Tensor and not result.requires_grad and result.is_contiguous()
+    assert torch.equal(result, METHODS[method](model, x, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("method", METHODS)
+def test_networks_in_half_precision(method, dtype):
+    model, x = CASES["norm_after_convolution"]()[:2]
+    exact = METHODS[method](model, x, 1)
+    result = METHODS[method](model.to(dtype), x.to(dtype), 1)
+    assert result.dtype == dtype
+    # DGA is made of ranks, which rounding changes; SmoothGrad draws other noise in another type.
+    if method not in ("dga", "smoothgrad"):
+        assert (result.double() - exact).norm() < 0.1 * exact.norm()
 
 
 def test_default_dtype_of_the_user():
@@ -554,10 +591,12 @@ def test_torchvision(torchvision_name):
     from torchvision import models
 
     special = {"init_weights": False} if torchvision_name in ("googlenet", "inception_v3") else {}
-    fixed = 224 if torchvision_name.startswith(("vit_", "maxvit")) else 32
+    size = TORCHVISION.get(torchvision_name, 224 if torchvision_name == "maxvit_t" else 32)
+    if torchvision_name.startswith("vit_"):
+        special, size = {"image_size": 64}, 64
     torch.manual_seed(0)
     model = models.get_model(torchvision_name, weights=None, num_classes=4, **special)
-    check_network(random_weights(model), pictures(1, TORCHVISION.get(torchvision_name, fixed)))
+    check_network(random_weights(model), pictures(1, size))
 
 
 def test_timm(timm_name):

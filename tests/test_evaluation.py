@@ -309,6 +309,21 @@ def test_controls_are_methods(name):
     assert not any(module._forward_hooks for module in network.modules())
 
 
+def test_default_device_of_the_user(folder, model, tmp_path):
+    names = [name for name in CONTROLS if name != "gradcam"]
+    x = model.preprocess(dga.load_images("test", 2).images)
+    expected = [evaluation.attribute(name, model, x, 1) for name in names]
+    evaluate_folder(model, folder, tmp_path / "one.csv", methods=METHODS, limit=2)
+    torch.set_default_device("meta")
+    try:
+        got = [evaluation.attribute(name, model, x, 1) for name in names]
+        evaluate_folder(model, folder, tmp_path / "two.csv", methods=METHODS, limit=2)
+    finally:
+        torch.set_default_device(None)
+    assert all(map(torch.equal, got, expected))
+    assert contents(tmp_path / "one.parts") == contents(tmp_path / "two.parts")
+
+
 def test_dga_loop_with_both_parts_put_back_is_dga():
     network, x = build("residual"), picture()
     ours = controls._distilled(network, x, None, steps=6, epc_quantile=0.8)

@@ -331,11 +331,15 @@ def test_linear_imputation_against_the_dense_twin(size, share):
             assert (filled[k, c] - expected).abs().max() < 1e-4 * x.abs().max()
 
 
-def test_linear_imputation_of_a_large_hole_satisfies_its_equations():
-    """99 % of a large picture, where the largest value is 3.9: right to 1e-4 of it."""
+@pytest.mark.parametrize("left", ["scattered", "corner"])
+def test_linear_imputation_of_a_large_hole_satisfies_its_equations(left):
+    """99 % of a large picture, in float32 right to 1e-4 of the largest value."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 112, 112, generator=generator)
     kept = torch.rand(2, 1, 112, 112, generator=generator) > 0.99
+    if left == "corner":
+        kept[:] = False
+        kept[..., :11, :11] = True
     filled, exact = _imputed(x, kept), _imputed(x.double(), kept)
     assert (filled - exact).abs().max() < 1e-4 * x.abs().max()
     where = ~kept.expand_as(x)
@@ -344,7 +348,7 @@ def test_linear_imputation_of_a_large_hole_satisfies_its_equations():
         torch.tensor([[[[1.0, 2, 1], [2, 0, 2], [1, 2, 1]]]], dtype=torch.float64) / 12,
     ).view(2, 3, 110, 110)
     gap = (inner - exact[..., 1:-1, 1:-1])[where[..., 1:-1, 1:-1]]
-    assert gap.abs().max() < 1e-3 * x.abs().max()
+    assert gap.abs().max() < 1e-4 * x.abs().max()
     one = _imputed(x[:1], kept[:1])
     assert (one - exact[:1]).abs().max() < 1e-4 * x.abs().max()
 

@@ -282,7 +282,8 @@ def _gpu_cases(rounds: int) -> list[Callable[[], Row]]:
 
 
 def _noise(batch: int, size: int) -> Tensor:
-    return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator("cpu").manual_seed(0)
+    return torch.randn(batch, 3, size, size, generator=generator, device="cpu")
 
 
 def _on_gpu(name: str, size: int, batch: int) -> tuple[nn.Module, Tensor, Tensor]:

@@ -284,6 +284,7 @@ class Evaluation:
                 continue
             doing = "the network"
             try:
+                x = self._to_model(x)
                 targets = Engine(self._model, x).targets
                 for method in [m for start, m in mine if start == todo[k]]:
                     doing = LABELS[method]
@@ -316,6 +317,7 @@ class Evaluation:
             raise NothingToEvaluate(
                 f"folder {str(self._folder)!r} holds no picture that can be read"
             )
+        x = self._to_model(x)
         targets = Engine(self._model, x).targets
         halving, unfit = Halving(), {}
         for method in missing[group.rank :: group.size]:
@@ -412,7 +414,10 @@ class Evaluation:
         write_atomically(self.parts / "settings.json", text.encode())
 
     def _read(self, start: int) -> tuple[Tensor, list[str]]:
-        """A batch on the network's device, and the names of the pictures that could be read."""
+        """A batch, and the names of the pictures that could be read.
+
+        It stays on the CPU: this runs in a thread, while the GPU may be recording a step.
+        """
         names = self._pictures[start : start + self._batch]
 
         def load(name: str) -> Tensor | str:
@@ -427,8 +432,10 @@ class Evaluation:
             if isinstance(message, str):
                 warnings.warn(message, stacklevel=2)
         read = {name: x for name, x in loaded.items() if isinstance(x, Tensor)}
-        like = next(self._model.parameters())
-        return (torch.cat(list(read.values())).to(like) if read else torch.empty(0)), list(read)
+        return (torch.cat(list(read.values())) if read else torch.empty(0)), list(read)
+
+    def _to_model(self, x: Tensor) -> Tensor:
+        return x.to(next(self._model.parameters()))
 
 
 def _check_names(argument: str, names: Sequence[str], known: tuple[str, ...]) -> None:
