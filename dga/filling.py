@@ -21,8 +21,6 @@ FILLS: tuple[Fill, ...] = ("mean", "blur", "linear")
 _BLUR = 10 / 224  # sigma, as a share of each side
 _NOISE = 0.01  # ROAD's, in normalised space: without it the network could see where pixels are gone
 _TOLERANCE = 1e-5  # of the largest value, by an estimate; real errors stay below 1e-4
-    1e-5  # of the largest value, as a multigrid cycle estimates it; real errors stay below 1e-4
-)
 
 
 def filler(fill: Fill, inputs: Tensor, seed: int = 0) -> Callable[[Tensor], Tensor]:
