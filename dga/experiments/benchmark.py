@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import cProfile
+import logging
 import platform
 import pstats
 import statistics
@@ -26,7 +27,6 @@ import torch
 import torchvision
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.utils.benchmark import timer
 
 from dga.distillation import distilled_gradient_aggregation
 from dga.engine import Precision, Progress, mantissa, precision, ticks
@@ -137,6 +137,10 @@ def seconds(run: Callable[[], Any]) -> float:
         >>> seconds(lambda: None) < 1
         True
     """
+    # torch's clock comes with its builder of extensions, which remarks that there is no CUDA.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    from torch.utils.benchmark import timer
+
     began = timer()
     run()
     return timer() - began
