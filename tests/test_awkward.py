@@ -92,8 +92,14 @@ def test_gradient_is_the_derivative_and_the_model_is_left_alone(name):
     assert same(before, state(model))
 
 
+@pytest.fixture
+def fusing(monkeypatch):
+    """Batch norms go into convolutions from the third pass on, which is off by itself."""
+    monkeypatch.setattr(engine, "_FUSE", None)
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_every_step_is_the_derivative(name):
+def test_every_step_is_the_derivative(name, fusing):
     """On the path of IG and on the distilled inputs of DGA, where faster passes may be used."""
     model, x, targets, extra, score = CASES[name]()
     score(x.clone())
@@ -258,7 +264,28 @@ class NormIfWanted(Normed):
         return self.head(self.bn(y) if self.options["norm"] else y)
 
 
-def test_what_a_forward_asks_for_may_change_between_two_calls():
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("norm_after_convolution", True),
+        ("norm_of_weight_zero", True),
+        ("weights_read_by_parameters", False),
+        ("bias_asked_for", False),
+        ("bias_asked_for_in_an_output_of_ones_own", False),
+        ("convolution_seen_with_and_without_its_norm", False),
+        ("one_norm_after_two_convolutions", False),
+    ],
+)
+def test_what_is_fused(name, expected, fusing):
+    """So that the tests of fused passes are tests of fused passes."""
+    model, x, targets, *_ = CASES[name]()
+    run = engine.Engine(model, x, targets)
+    for _ in range(3):
+        run.score_and_gradient(run.inputs)
+    assert isinstance(run._fast, nn.Module) == expected
+
+
+def test_what_a_forward_asks_for_may_change_between_two_calls(fusing):
     """A network that was fused once is not taken for fusable ever after."""
     model, x = NormIfWanted(), pictures()
     fill(model.eval())
@@ -270,7 +297,7 @@ def test_what_a_forward_asks_for_may_change_between_two_calls():
             torch.testing.assert_close(step.attribution, expected)
 
 
-def test_changed_weights_are_used():
+def test_changed_weights_are_used(fusing):
     model, x, *_ = CASES["norm_after_convolution"]()
     list(dga.distill(model, x, 1, steps=4))
     with torch.no_grad():
@@ -587,7 +614,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("timm_name", {**TIMM, **(MORE_OF_TIMM if slow else {})})
 
 
-def test_torchvision(torchvision_name):
+def test_torchvision(torchvision_name, fusing):
     from torchvision import models
 
     special = {"init_weights": False} if torchvision_name in ("googlenet", "inception_v3") else {}
@@ -599,7 +626,7 @@ def test_torchvision(torchvision_name):
     check_network(random_weights(model), pictures(1, size))
 
 
-def test_timm(timm_name):
+def test_timm(timm_name, fusing):
     timm = pytest.importorskip("timm")
     size = (TIMM | MORE_OF_TIMM)[timm_name]
     special = {"img_size": size} if timm_name.startswith(("vit_", "mixer_")) else {}
