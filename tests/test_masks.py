@@ -50,7 +50,7 @@ def test_against_literal_counting(phi, share):
 
 @settings(max_examples=500, deadline=None)
 @given(share=st.floats(0, 1), d=st.integers(1, 200_000))
-def testlargest_count_is_what_the_division_says(share, d):
+def test_largest_count_is_what_the_division_says(share, d):
     r = _largest_count(share, d)
     assert r / d <= share
     assert r == d or (r + 1) / d > share
