@@ -19,11 +19,11 @@ def results():
     if real_folder() is None:
         pytest.skip("no folder of real photographs: name one in the environment variable DGA_REAL")
     model, inputs = measure.real_photographs(20)
-    return perturbation_scores(model, inputs, ("gi", "ig", "dga"), batch=10)
+    return perturbation_scores(model, inputs, ("gi", "ig", "gig", "dga"), batch=10)
 
 
 def test_dga_leads_on_lerf_and_is_level_on_morf(results):
-    for other in ("gi", "ig"):
+    for other in ("gi", "ig", "gig"):
         _, low, _ = metrics.bootstrap_interval(results["dga"]["lerf"] - results[other]["lerf"])
         assert low > 0.08, f"LeRF against {other}"
         _, low, _ = metrics.bootstrap_interval(results["dga"]["morf"] - results[other]["morf"])
