@@ -70,7 +70,13 @@ def attribute_many(
     check_extra_args(extra_args)
     if targets is not None and not isinstance(targets, int) and not callable(targets):
         if not isinstance(targets, Tensor):
-            targets = torch.as_tensor(targets, device="cpu")
+            try:
+                targets = torch.as_tensor(targets, device="cpu")
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise TypeError(
+                    "targets must be None, an int, integers (n,) or (n, K), or a callable, got "
+                    f"{type(targets).__name__}"
+                ) from error
         if targets.dim() not in (0, 1, 2) or targets.is_floating_point():
             raise ValueError(
                 f"targets has shape {tuple(targets.shape)} and is {targets.dtype}; None, an int, "

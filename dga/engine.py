@@ -168,14 +168,15 @@ class Engine:
         """What pixel perturbation measures, (B,).
 
         The softmax probability of the target class; the sigmoid where there is one score; the
-        output itself where its rows are probabilities; the callable's value where one was given.
+        output itself where it holds probabilities (rows that sum to 1, one score out of a sigmoid);
+        the callable's value where one was given.
         """
         output = self._output(x)
         if self._probabilities and not self._warned:
             self._warned = True
             warnings.warn(
                 f"model ({self._label}) returns probabilities: they are used as they are, not put "
-                "through a softmax",
+                "through a softmax or sigmoid once more",
                 stacklevel=3,
             )
         if callable(self._resolved) or self._probabilities:
@@ -225,7 +226,7 @@ class Engine:
         """A function that runs passes, to be called often with the same shapes, made fast.
 
         Args:
-            step: of a batch like `inputs` and numbers, which may come as tensors () instead.
+            step: of a batch like `inputs`.
         """
         return Recorded(step) if self._record else step
 
@@ -309,7 +310,8 @@ class Engine:
             watch.leaf = leaf
         with watch or nullcontext(), mode or nullcontext(), self._autocast():
             network = self._fast if self._fast and mode is None else self.network
-            return leaf, network(leaf.clone(), *self._extra)  # it may work in place
+            # It may work in place, on what every later pass is to get as well.
+            return leaf, network(leaf.clone(), *tree_map(_copied, self._extra))
 
     def _backward(self, score: Tensor, leaf: Tensor) -> Tensor | None:
         # Gradients have the types of the forward pass; autocast would shorten them once more.
@@ -366,6 +368,7 @@ class Engine:
         scores = self._scores(output)
         if self._resolved is None:
             self._resolved = self._resolve(scores.detach(), requested)
+            self._probabilities |= scores.shape[1] == 1 and _ends_in_sigmoid(scores)
         if scores.shape[1] == 1:
             return scores[:, 0]
         return scores.gather(1, self._resolved[:, None])[:, 0]  # type: ignore[index]
@@ -518,6 +521,21 @@ def _random_state(device: torch.device) -> tuple[Any, ...]:
     _, keys, place, *_ = numpy.random.get_state()  # type: ignore[misc]
     drawn = [state.numpy().tobytes() for state in states]
     return (*drawn, keys.tobytes(), place, random.getstate())  # type: ignore[attr-defined]
+
+
+# What may stand between a network's last layer and its output without changing a number.
+_SAME_NUMBERS = ("View", "Reshape", "Squeeze", "Unsqueeze", "ToCopy", "Alias")
+
+
+def _ends_in_sigmoid(scores: Tensor) -> bool:
+    node = scores.grad_fn
+    while node is not None and node.name().startswith(_SAME_NUMBERS):
+        node = node.next_functions[0][0]
+    return node is not None and node.name().startswith("Sigmoid")
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _own(value: Any) -> Any:

@@ -133,8 +133,8 @@ class _Copy:
             twin = object.__new__(type(module))
             self._made[id(module)] = twin  # before its children: a module may be met twice
             if _shortens(module):
-                for parameter in module._parameters.values():
-                    self._made[id(parameter)] = parameter.detach().clone()  # type: ignore[union-attr]
+                for parameter in module.parameters(recurse=False):
+                    self._made[id(parameter)] = parameter.detach().clone()
             for name, value in vars(module).items():
                 twin.__dict__[name] = self._value(value)
             for name in _slots(type(module)):

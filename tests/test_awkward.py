@@ -239,6 +239,43 @@ def test_perturbation_of_one_score_probabilities_and_a_callable():
     torch.testing.assert_close(margin[:, 0], (net(x)[:, 1] - net(x)[:, 2]).detach())
 
 
+@pytest.mark.parametrize("last", [lambda y: y, lambda y: y.flatten()[:, None], lambda y: y.float()])
+def test_a_sigmoid_is_not_applied_twice(last):
+    """One score that is a probability already."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 1)).double()
+    model, x = Lambda(lambda m, x: last(m.net(x).sigmoid()), net=net), pictures()
+    with pytest.warns(UserWarning, match="returns probabilities"):
+        curve = dga.pixel_perturbation(model, x, x, shares=(0, 0.5))
+    expected = dga.pixel_perturbation(net, x, x, shares=(0, 0.5))
+    torch.testing.assert_close(curve, expected, check_dtype=False)
+
+
+def test_extra_arguments_changed_in_place_are_whole_in_every_pass():
+    def forward(m, x, scale, notes):
+        scale += 1
+        notes.append(1)
+        return m.net(x) * scale * len(notes)
+
+    model, x = Lambda(forward, net=small()).eval(), pictures()
+    scale, notes = torch.ones((), dtype=torch.float64), []
+    heat = dga.integrated_gradients(model, x, 1, steps=5, extra_args=(scale, notes))
+    assert scale == 1 and notes == []
+    plain = Lambda(lambda m, x: m.net(x) * 2, net=model.net).eval()
+    torch.testing.assert_close(heat, dga.integrated_gradients(plain, x, 1, steps=5))
+
+
+def test_a_method_of_a_module_in_training_mode_is_refused_before_it_runs():
+    model = small(nn.BatchNorm2d(4)).train()
+    with pytest.raises(ValueError, match=r"call model\.eval\(\) first"):
+        dga.gradient(model.forward, pictures())
+    assert model[1].num_batches_tracked == 0
+
+
+def test_targets_of_many_that_are_no_numbers():
+    with pytest.raises(TypeError, match=r"targets must be None, an int.* got str"):
+        dga.attribute_many(dga.gradient, small(), pictures(), "cat")
+
+
 def test_extra_arguments_follow_the_batch_when_it_is_split():
     model, _, _, _, _ = CASES["extra_arguments"]()
     generator = torch.Generator().manual_seed(5)
