@@ -136,7 +136,7 @@ class Engine:
         self._resolved: Tensor | Callable | None = None
         self._probabilities = self._warned = False
         self._norms: _EqualLayouts | None = None
-        self._fast: Any = _FUSE  # None: not tried yet
+        self._fast: Any = None  # not tried yet; False: not possible
         # A hook expects to be called every time; a recording would call it once.
         small = self.inputs.numel() <= _RECORDED
         self._record = self.inputs.is_cuda and small and self._copied
@@ -417,9 +417,6 @@ class Engine:
             raise TypeError(f"model returned {scores.dtype}; floating-point scores are needed")
         return scores if scores.dtype == torch.float64 else scores.float()
 
-
-# Off (False; None tries it) until the lessons are run again with it: their float32 maps change.
-_FUSE: bool | None = False
 
 # How near a fused network's output must be; they differ by rounding.
 _SAME = {torch.float64: 1e-10, torch.float32: 1e-4}

@@ -1,4 +1,4 @@
-"""A two-cell notebook, executed, then changed in one place, and checked as the lessons are."""
+"""A short notebook, executed, then changed in one place, and checked as the lessons are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 # What is changed after the notebook was executed; None: nothing.
-CHANGES = (None, "number", "code", "figure", "cleared")
+CHANGES = (None, "number", "code", "figure", "cleared", "specks", "coarse figure")
 
 
 def check_samples(folder: Path) -> dict[str | None, bool]:
@@ -22,8 +22,11 @@ def check_samples(folder: Path) -> dict[str | None, bool]:
         "import numpy as np\nfrom dga.lessons import plots\n"
         "value = 0.5\nprint(f'value {value:.3f}')",
         "tile = np.full((8, 8, 3), value)\nplots.show(plots.grid([[tile]]), 'a grey square')",
+        "noise = np.random.default_rng(0).random((64, 64, 3))\n"
+        "plots.show(plots.grid([[noise]]), 'specks')",
     ]
     executed = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    executed.cells[2].metadata["tags"] = ["coarse-figure"]
     NotebookClient(executed, timeout=120).execute()
     for change in CHANGES:
         book = copy.deepcopy(executed)
@@ -33,6 +36,10 @@ def check_samples(folder: Path) -> dict[str | None, bool]:
             book.cells[0].source = cells[0].replace("0.5", "0.6")
         elif change == "figure":
             book.cells[1].source = cells[1].replace("value)", "value * 0.5)")
+        elif change == "specks":
+            book.cells[2].source = cells[2].replace("(0)", "(1)")
+        elif change == "coarse figure":
+            book.cells[2].source = cells[2].replace("3))", "3)) * 0.8")
         elif change == "cleared":
             book.cells[0].execution_count, book.cells[0].outputs = None, []
         nbformat.write(book, folder / f"{change}.ipynb")

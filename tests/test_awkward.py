@@ -92,14 +92,8 @@ def test_gradient_is_the_derivative_and_the_model_is_left_alone(name):
     assert same(before, state(model))
 
 
-@pytest.fixture
-def fusing(monkeypatch):
-    """Batch norms go into convolutions from the third pass on, which is off by itself."""
-    monkeypatch.setattr(engine, "_FUSE", None)
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_every_step_is_the_derivative(name, fusing):
+def test_every_step_is_the_derivative(name):
     """On the path of IG and on the distilled inputs of DGA, where faster passes may be used."""
     model, x, targets, extra, score = CASES[name]()
     score(x.clone())
@@ -313,7 +307,7 @@ class NormIfWanted(Normed):
         ("one_norm_after_two_convolutions", False),
     ],
 )
-def test_what_is_fused(name, expected, fusing):
+def test_what_is_fused(name, expected):
     """So that the tests of fused passes are tests of fused passes."""
     model, x, targets, *_ = CASES[name]()
     run = engine.Engine(model, x, targets)
@@ -322,7 +316,7 @@ def test_what_is_fused(name, expected, fusing):
     assert isinstance(run._fast, nn.Module) == expected
 
 
-def test_what_a_forward_asks_for_may_change_between_two_calls(fusing):
+def test_what_a_forward_asks_for_may_change_between_two_calls():
     """A network that was fused once is not taken for fusable ever after."""
     model, x = NormIfWanted(), pictures()
     fill(model.eval())
@@ -334,7 +328,7 @@ def test_what_a_forward_asks_for_may_change_between_two_calls(fusing):
             torch.testing.assert_close(step.attribution, expected)
 
 
-def test_changed_weights_are_used(fusing):
+def test_changed_weights_are_used():
     model, x, *_ = CASES["norm_after_convolution"]()
     list(dga.distill(model, x, 1, steps=4))
     with torch.no_grad():
@@ -651,7 +645,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("timm_name", {**TIMM, **(MORE_OF_TIMM if slow else {})})
 
 
-def test_torchvision(torchvision_name, fusing):
+def test_torchvision(torchvision_name):
     from torchvision import models
 
     special = {"init_weights": False} if torchvision_name in ("googlenet", "inception_v3") else {}
@@ -663,7 +657,7 @@ def test_torchvision(torchvision_name, fusing):
     check_network(random_weights(model), pictures(1, size))
 
 
-def test_timm(timm_name, fusing):
+def test_timm(timm_name):
     timm = pytest.importorskip("timm")
     size = (TIMM | MORE_OF_TIMM)[timm_name]
     special = {"img_size": size} if timm_name.startswith(("vit_", "mixer_")) else {}

