@@ -1,6 +1,7 @@
 # make lab     install into .venv and open the lessons in JupyterLab (ARGS="--no-browser" is passed on)
 # make test    install what tests need as well, and run all of them
 # make lessons run all notebooks and keep their output, after changing something they show
+# make figures the picture of the README and the animations
 # make site    the lessons as a website, in build/site/_build/html
 # make release the student copies of the assignments, from their solved sources
 # make grade   SUBMISSIONS=folder: grades STUDENT/NAME/NAME.ipynb with nbgrader
@@ -19,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONPATH=tests:tests/tools $(BIN)/python -m pytest
 NBVAL := -p nbval_plugin --nbval --nbval-current-env --nbval-cell-timeout=300 \
 	--nbval-sanitize-with=tests/nbval_sanitize.cfg --ignore=notebooks/assignments/student
 
-.PHONY: lab test lessons site release grade badges
+.PHONY: lab test lessons figures site release grade badges
 .DELETE_ON_ERROR:
 
 lab: $(VENV)/lab.installed
@@ -35,6 +36,9 @@ test: $(VENV)/test.installed
 
 lessons: $(VENV)/test.installed
 	$(BIN)/python tests/tools/lessons.py $(ARGS)
+
+figures: $(VENV)/test.installed
+	$(BIN)/python tests/tools/figures.py
 
 site: $(VENV)/test.installed
 	$(BIN)/jupyter-book build notebooks --path-output build/site

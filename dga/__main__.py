@@ -34,7 +34,7 @@ from dga.methods import METHODS
 from dga.metrics import bootstrap_interval
 from dga.validation import check_count, check_number, check_share
 from dga.zoo.files import DATA, write_atomically
-from dga.zoo.loading import SHIPPED, find_class, load_model
+from dga.zoo.loading import LITE0, SHIPPED, find_class, load_model
 from dga.zoo.photographs import load_photo
 from dga.zoo.pictures import FIGURES, TEST, write_pictures
 
@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate",
         help="pixel perturbation (Table 1 of the paper) on a folder of pictures",
         examples=(
-            "dga evaluate --images photos --model resnet18 --output table.csv",
+            "dga evaluate --images photos --output table.csv",
             "dga evaluate --images photos --fill mean blur linear --controls",
             "torchrun --nproc-per-node 2 -m dga evaluate --images photos",
         ),
@@ -265,13 +265,14 @@ def _add(
 
 def _add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--model", default="resnet18", metavar="NAME",
-        help=f"any torchvision classifier, or one of ours: {', '.join(SHIPPED)} "
-        "(default: %(default)s)",
+        "--model", default=LITE0, metavar="NAME",
+        help=f"any torchvision classifier, timm/NAME, or one of ours: {', '.join(SHIPPED)} "
+        "(default: %(default)s, which needs no internet)",
     )  # fmt: skip
     command.add_argument(
         "--weights", metavar="FILE",
-        help="a state dict to load instead of the default weights, which are downloaded once",
+        help="a checkpoint to load instead of the default weights (torchvision's and timm's are "
+        "downloaded once)",
     )  # fmt: skip
 
 

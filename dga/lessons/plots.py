@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -68,6 +68,20 @@ def heatmap(attribution: Tensor, *, signed: bool = False) -> Pixels:
         [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
     """
     values = relevance(attribution, signed=signed)
+    return colours(values, signed=signed)
+
+
+def colours(values: Pixels, *, signed: bool = False) -> Pixels:
+    """Numbers (H, W) as colours (H, W, 3) in 0..1.
+
+    Args:
+        values: 0..1, or -1..1 if signed.
+        signed: blue-white-red, else cividis.
+
+    Example:
+        >>> colours(np.array([[-1.0, 0.0]]), signed=True)[0].round(1).tolist()  # blue, white
+        [[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
+    """
     if signed:
         return matplotlib.colormaps[SIGNED](values / 2 + 0.5)[..., :3].astype(np.float32)
     return matplotlib.colormaps[MAGNITUDE](values)[..., :3].astype(np.float32)
@@ -110,6 +124,7 @@ def grid(
     columns: Sequence[str] = (),
     labels: Sequence[str] = (),
     panel: float = PANEL,
+    bar: Literal["magnitude", "signed"] | None = None,
 ) -> Figure:
     """Pictures side by side, named above the columns and before the rows.
 
@@ -117,6 +132,7 @@ def grid(
         rows: pictures (H, W, 3) in 0..1.
         columns, labels: names of the columns and rows.
         panel: width of one picture in inches.
+        bar: a colour bar on the right that says what the colours of the heatmaps mean.
 
     Example:
         >>> import dga
@@ -129,10 +145,15 @@ def grid(
     top, left, gap = 0.32 if columns else 0.05, 0.3 if labels else 0.05, 0.06
     height, _, _ = rows[0][0].shape
     size = (panel, panel * height / rows[0][0].shape[1])
+    right = 1.15 if bar else 0
     figure = Figure(
-        figsize=(left + width * (size[0] + gap), top + len(rows) * (size[1] + gap)), dpi=100
+        figsize=(left + width * (size[0] + gap) + right, top + len(rows) * (size[1] + gap)),
+        dpi=100,
     )
     w, h = figure.get_size_inches()
+    if bar:
+        _colour_bar(figure, (w - right + 0.12) / w, (h - top - size[1]) / h, 0.14 / w, size[1] / h,
+                    signed=bar == "signed")  # fmt: skip
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             x, y = left + c * (size[0] + gap), h - top - (r + 1) * (size[1] + gap) + gap
@@ -147,6 +168,20 @@ def grid(
     return figure
 
 
+def _colour_bar(
+    figure: Figure, x: float, y: float, width: float, height: float, *, signed: bool
+) -> None:
+    axes = figure.add_axes((x, y, width, height), label="colour bar")
+    levels = np.linspace(-1.0 if signed else 0.0, 1.0, 64)[::-1, None]
+    axes.imshow(colours(levels, signed=signed), aspect="auto")
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    if signed:
+        axes.set_yticks([0, 31.5, 63], ["speaks for", "0", "speaks\nagainst"], fontsize=10)
+    else:
+        axes.set_yticks([0, 63], ["speaks for", "0 or less"], fontsize=10)
+
+
 def compare(
     pictures: Sequence[Pixels] | Pixels,
     attributions: Mapping[str, Tensor],
@@ -154,8 +189,9 @@ def compare(
     labels: Sequence[str] = (),
     signed: bool = False,
     panel: float = PANEL,
+    bar: bool = False,
 ) -> Figure:
-    """Every picture beside its heatmaps by several methods.
+    """Every picture beside its heatmaps by several methods, each map on its own scale.
 
     Args:
         pictures: B pictures (H, W, 3) in 0..1.
@@ -163,6 +199,7 @@ def compare(
         labels: names of the pictures.
         signed: show negative values too.
         panel: width of one picture in inches.
+        bar: with a colour bar.
 
     Example:
         >>> import dga
@@ -177,7 +214,10 @@ def compare(
         [picture, *(heatmap(a[k], signed=signed) for a in attributions.values())]
         for k, picture in enumerate(pictures)
     ]
-    return grid(rows, columns=["picture", *attributions], labels=labels, panel=panel)
+    kind: Literal["magnitude", "signed"] | None = None
+    if bar:
+        kind = "signed" if signed else "magnitude"
+    return grid(rows, columns=["picture", *attributions], labels=labels, panel=panel, bar=kind)
 
 
 def explanation(picture: Pixels, attribution: Tensor, title: str, method: str) -> Figure:
@@ -231,7 +271,7 @@ def strip(rows: Sequence[Mapping[str, Pixels]], height: int = 192) -> bytes:
             sheet.paste(image, (x, y + title))
             frame = (x, y + title, x + image.width - 1, y + title + image.height - 1)
             draw.rectangle(frame, outline="#d9d9d9")  # most of a signed map is white
-            draw.text((x + image.width / 2, y + title / 2), name, "black", _font(13), anchor="mm")
+            draw.text((x + image.width / 2, y + title / 2), name, "black", font(13), anchor="mm")
             x += image.width + gap
     buffer = io.BytesIO()
     sheet.save(buffer, "png", compress_level=1)
@@ -246,8 +286,16 @@ def _scaled(picture: Pixels, height: int) -> Image.Image:
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of matplotlib's figures."""
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of matplotlib's figures, for drawing with Pillow.
+
+    Args:
+        size: in pixels.
+
+    Example:
+        >>> font(16).getname()
+        ('DejaVu Sans', 'Book')
+    """
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
 
 
@@ -278,7 +326,7 @@ def trace(values: Sequence[float], at: int, height: int = 192, width: int = 288)
 
     for value, level in ((high, top), (low, bottom)):
         draw.line((left, level, right, level), "#d9d9d9", fine)
-        draw.text((left - 5 * fine, level), f"{value:.2f}", "black", _font(11 * fine), anchor="rm")
+        draw.text((left - 5 * fine, level), f"{value:.2f}", "black", font(11 * fine), anchor="rm")
     points = [point(k) for k in range(len(values))]
     draw.line(points, "#a5a5a5", 2 * fine)
     draw.line([*points[: at + 1]], "#00224e", 3 * fine)

@@ -2,7 +2,6 @@
 
 real        LeRF and MoRF of all methods on the optional folder of real photographs
 shipped     LeRF, MoRF and localisation on the shipped test set, for every shipped network
-figure      draws the photographs of data/figures
 quantus     time of pixel flipping against Quantus (pip install quantus)
 stability   how much single float32 maps of the shipped networks differ from float64 ones
 """
@@ -15,15 +14,13 @@ import csv
 import time
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import dga
 from dga import metrics
-from dga.experiments.evaluation import LABELS, attribute, perturbation_scores
-from dga.lessons import plots
-from dga.zoo.files import DATA, real_folder, write_atomically
+from dga.experiments.evaluation import attribute, perturbation_scores
+from dga.zoo.files import real_folder
 from dga.zoo.loading import SHIPPED
 from dga.zoo.photographs import load_photo
 
@@ -82,35 +79,6 @@ def real(limit: int | None) -> None:
             ]
             print(f"{name:8} LeRF {parts[0]}   MoRF {parts[1]}")
     print(f"{time.monotonic() - began:.0f} s")
-
-
-def figures() -> None:
-    """The photographs of the lessons: IG and DGA on three; six methods and top 10 % on two."""
-    model, _ = real_photographs(1)
-    names = ("chelsea", "coffee", "rocket")
-    x = torch.cat([model.preprocess(load_photo(name)) for name in names])
-    said = [model.classes[k] for k in model(x).argmax(1).tolist()]
-    maps = {
-        LABELS[name]: attribute(name, model, x) for name in ("gi", "gbp", "ig", "gig", "fg", "dga")
-    }
-    look = model.preprocess.restore(x)
-    two = {label: maps[label] for label in ("Integrated Gradients", "DGA")}
-    keep("photographs", plots.compare(look, two, labels=said, panel=2.6))
-    rows, labels = [], []
-    for k in range(2):
-        tops = [metrics.top_pixels(a[k : k + 1], 0.1)[0].numpy()[..., None] for a in maps.values()]
-        pale = 0.85 + 0.1 * look[k]
-        rows += [[look[k], *(plots.heatmap(a[k]) for a in maps.values())],
-                 [look[k], *(top * look[k] + ~top * pale for top in tops)]]  # fmt: skip
-        labels += [said[k], "top 10 %"]
-    columns = ["picture", "Gradient*Input", "Guided Backprop", "IG", "Guided IG", "FullGrad", "DGA"]
-    keep("methods_on_photographs", plots.grid(rows, columns=columns, labels=labels, panel=1.75))
-    print(f"predicted {', '.join(said)}")
-
-
-def keep(name: str, drawn: Figure) -> None:
-    content = plots.png(drawn, {"Description": "8-bit SqueezeNet 1.1, predicted class"})
-    write_atomically(DATA / "figures" / f"{name}.png", content)
 
 
 def shipped(limit: int | None, only: list[str]) -> None:
@@ -200,14 +168,12 @@ def stability(limit: int | None) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["real", "shipped", "figure", "stability", "quantus"])
+    parser.add_argument("what", choices=["real", "shipped", "stability", "quantus"])
     parser.add_argument("--limit", type=int, help="number of pictures")
     parser.add_argument("--network", action="append", default=[], choices=list(SHIPPED))
     arguments = parser.parse_args()
     if arguments.what == "real":
         real(arguments.limit)
-    elif arguments.what == "figure":
-        figures()
     elif arguments.what == "quantus":
         quantus_speed()
     elif arguments.what == "shipped":
