@@ -67,7 +67,8 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert len(code.splitlines()) <= 12
     names: dict = {}
     exec(code, names)
-    assert names["heat"].shape == names["x"].shape and names["heat"].any()
+    heat = names["maps"]["DGA"]
+    assert heat.shape == names["x"].shape and heat.any()
     assert (tmp_path / "heatmaps.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,4 +1,4 @@
-"""Explorers for the lessons: a few controls, one picture, one line of text.
+"""Explorers for the lessons: a few controls, a line of text and some pictures.
 
 Each function returns an `Explorer`, which a notebook shows as the last expression of a cell:
 
@@ -17,17 +17,13 @@ The maths is in the modules they call. Everything works with ipywidgets 7.7.1 (C
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from ipywidgets import (
-    BoundedFloatText,
-    Dropdown,
-    FloatSlider,
-    IntSlider,
-    SelectionSlider,
-)
+import torch.nn.functional as F
+from ipywidgets import BoundedFloatText, Dropdown, FloatSlider, IntSlider, SelectionSlider
 from PIL import Image, ImageFilter
 from torch import Tensor
 
@@ -36,8 +32,8 @@ from dga.distillation import distill
 from dga.full_gradient import _saliency, uniform_fullgrad
 from dga.gradients import gradient
 from dga.lessons import plots
-from dga.lessons.explorer import Explorer, Networks, Photos, Rows, Shown, _percent
-from dga.lessons.plots import Pixels
+from dga.lessons.explorer import Drawn, Explorer, Networks, Photos, Shown, _percent
+from dga.lessons.panels import Panel, blank, curve, heat, mask
 from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
 from dga.methods import METHODS
 from dga.metrics import pixel_perturbation, top_pixels
@@ -45,6 +41,7 @@ from dga.validation import check_choice
 
 STEPS = 30
 NOISE = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+REMOVED = range(0, 101, 2)  # percent
 
 
 def _attribution(short: str, shown: Shown, bar: Callable) -> Tensor:
@@ -53,12 +50,14 @@ def _attribution(short: str, shown: Shown, bar: Callable) -> Tensor:
 
 def _attributions(methods: Sequence[str], shown: Shown, bar: Callable) -> dict[str, Tensor]:
     """By short name, without those methods that do not fit the network."""
-    known = {}
+    known, reasons = {}, []
     for k in bar(range(len(methods))):
         try:
-            known[methods[k]] = _attribution(methods[k], shown, lambda steps, **_: steps)
-        except ValueError:  # said by _left_out
-            continue
+            known[methods[k]] = _attribution(methods[k], shown, bar)
+        except Exception as error:  # said by _left_out
+            reasons.append(error)
+    if not known:
+        raise reasons[0]
     return known
 
 
@@ -67,14 +66,9 @@ def _left_out(methods: Sequence[str], known: Mapping[str, Tensor]) -> str:
     return f" Not possible on this network: {', '.join(missing)}." if missing else ""
 
 
-def _heatmap(attribution: Tensor) -> Pixels:
-    """Of (1, C, H, W): blue-white-red if it has negative values."""
-    return plots.heatmap(attribution[0], signed=bool((attribution < 0).any()))
-
-
-def _grey(mask: Tensor) -> Pixels:
-    """A mask or blend (1, C, H, W), 0..1: white where all channels stay."""
-    return mask[0].float().mean(0).cpu().numpy()[..., None].repeat(3, 2)
+def _small(maps: Tensor) -> Tensor:
+    """Channel sums (B, 1, H, W) in a sixth of the memory: what the eye needs."""
+    return maps.sum(1, keepdim=True).to(torch.bfloat16)
 
 
 def explore_method(
@@ -89,13 +83,14 @@ def explore_method(
 
     Args:
         method: short name, see `dga.METHODS`.
-        network, picture: the first choice; a name (None for "resnet", or for the first of your
-            own) and a position.
-        networks: by name, to choose from; None for the shipped ones.
-        pictures: PIL images or uint8 (H, W, 3) by name; None for the shipped figures.
+        network, picture: the first choice; a name (None for the first) and a position.
+        networks: by name, to choose from; None for EfficientNet-Lite0, where its package is
+            installed, and the shipped ones.
+        pictures: PIL images or uint8 (H, W, 3) by name; None for the photographs that come with
+            scikit-image, where it is installed, and the shipped figures.
 
     Example:
-        >>> explorer = explore_method("gi", "resnet")
+        >>> explorer = explore_method("gi", "resnet", picture=4)
         >>> explorer.controls["Class"].value = 3  # why a boat?
         >>> explorer.text.split("?")[0]
         'The network says cat (100.0 %). Why boat'
@@ -108,25 +103,24 @@ def explore_method(
     def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Tensor:
         return _attribution(values["Method"], shown, bar)
 
-    def draw(
-        shown: Shown, attribution: Tensor, values: dict[str, Any], bar: Callable
-    ) -> tuple[Rows, str]:
+    def draw(shown: Shown, attribution: Tensor, values: dict[str, Any], bar: Callable) -> Drawn:
         scores = shown.scores(shown.x)[0]
-        row = {
-            "picture": shown.photo,
-            METHODS[values["Method"]].label: _heatmap(attribution),
-            "relevant parts": plots.overlay(shown.photo, attribution[0]),
-        }
         said = shown.model.classes[int(scores.argmax())]
         sure = _percent(scores.softmax(0).max())
-        return [row], (
+        label = METHODS[values["Method"]].label
+        drawn = [
+            Panel("picture", shown.photo, f"{said}, {sure}"),
+            heat(label, attribution, f"sum {attribution.sum():.2f}"),
+            Panel("relevant parts", plots.overlay(shown.photo, attribution[0]), f"by {label}"),
+        ]
+        return drawn, (
             f"The network says {said} ({sure}). Why {shown.label}? Its "
             f"score is {scores[shown.target]:.2f}; the attributions sum to {attribution.sum():.2f}."
         )
 
     return Explorer(
         "method", networks, pictures, network, picture, compute, draw,
-        slow=[choice], choose_class=True, height=256,
+        slow=[choice], choose_class=True, count=3,
     )  # fmt: skip
 
 
@@ -145,7 +139,7 @@ def explore_noise(
         network, picture, networks, pictures: see `explore_method`.
 
     Example:
-        >>> explorer = explore_noise(["g", "ig"])
+        >>> explorer = explore_noise(["g", "gi"])
         >>> explorer.controls["Noise"].value = 0.1
         >>> explorer.text.split(":")[0]
         'Noise 0.1. How far each map moved'
@@ -166,22 +160,27 @@ def explore_noise(
         near = Shown(shown.model, x, shown.photo, shown.target)
         return {"x": x, **_attributions(methods, near, bar)}
 
-    def draw(shown: Shown, known: dict, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
+    def draw(shown: Shown, known: dict, values: dict[str, Any], bar: Callable) -> Drawn:
         level = values["Noise"]
         if level not in known:
             known[level] = maps(shown, level, bar)
         now, before = known[level], known[0.0]
-        fit = [key for key in methods if key in now]
-        row = {"picture": shown.look(now["x"])}
-        row |= {METHODS[key].label: _heatmap(now[key]) for key in fit}
-        moved = [
-            f"{METHODS[key].label} {_percent((now[key] - before[key]).norm() / before[key].norm())}"
-            for key in fit
-        ]
+        drawn, moved = [Panel("picture", shown.look(now["x"]), f"noise {level:g}")], []
+        for key in methods:
+            label = METHODS[key].label
+            if key not in now:
+                drawn.append(blank(f"{label}: not possible here"))
+                continue
+            by = _percent((now[key] - before[key]).norm() / before[key].norm())
+            drawn.append(heat(label, now[key], f"moved by {by}"))
+            moved.append(f"{label} {by}")
         said = f"Noise {level:g}. How far each map moved: {', '.join(moved)}."
-        return [row], said + _left_out(methods, now)
+        return drawn, said + _left_out(methods, now)
 
-    return Explorer("noise", networks, pictures, network, picture, compute, draw, fast=[strength])
+    return Explorer(
+        "noise", networks, pictures, network, picture, compute, draw,
+        fast=[strength], count=len(methods) + 1,
+    )  # fmt: skip
 
 
 def explore_path(
@@ -216,32 +215,37 @@ def explore_path(
 
     def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Any:
         origin = start(shown, values["Baseline"])
-        way = (torch.arange(count).to(shown.x).view(-1, 1, 1, 1) + 0.5) / count
-        points = origin + way * (shown.x - origin)
-        parts = [points[k : k + 8] for k in bar(range(0, count, 8))]
-        gradients = torch.cat([gradient(shown.model, part, shown.target) for part in parts])
-        score = torch.cat([shown.scores(part)[:, shown.target] for part in parts])
+        total, score, terms, sums = torch.zeros_like(shown.x), [], [], []
+        for k in bar(range(count)):
+            here = origin + (k + 0.5) / count * (shown.x - origin)
+            score.append(shown.scores(here)[0, shown.target].item())
+            term = (shown.x - origin) * gradient(shown.model, here, shown.target) / count
+            total = total + term
+            terms.append((_small(term), term.sum().item()))
+            sums.append((_small(total), total.sum().item()))
         ends = shown.scores(torch.cat([origin, shown.x]))[:, shown.target]
-        terms = (shown.x - origin) * gradients / count
-        return points, terms, terms.cumsum(0), score.tolist(), (ends[1] - ends[0]).item()
+        return origin, terms, sums, score, (ends[1] - ends[0]).item()
 
-    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
-        points, terms, sums, score, rise = known
+    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> Drawn:
+        origin, terms, sums, score, rise = known
         k = values["Step"] - 1
-        row = {
-            f"point {k + 1} of {count}": shown.look(points[k : k + 1]),
-            "its term": _heatmap(terms[k : k + 1]),
-            "sum so far": _heatmap(sums[k : k + 1]),
-            f"score of {shown.label}": plots.trace(score, k),
-        }
-        return [row], (
-            f"Step {k + 1} of {count}: score {score[k]:.2f}. This term adds {terms[k].sum():.2f}; "
-            f"the sum so far is {sums[k].sum():.2f}, of a rise of the score of {rise:.2f}."
+        (term, adds), (total, so_far) = terms[k], sums[k]
+        here = origin + (k + 0.5) / count * (shown.x - origin)
+        drawn = [
+            Panel(f"point {k + 1} of {count}", shown.look(here), f"score {score[k]:.2f}"),
+            heat("its term", term, f"adds {adds:.2f}"),
+            heat("sum so far", total, f"{so_far:.2f} of a rise of {rise:.2f}"),
+            curve(f"score of {shown.label}", score, k, "along the path"),
+        ]
+        return drawn, (
+            f"Step {k + 1} of {count}: score {score[k]:.2f}. This term adds {adds:.2f}; "
+            f"the sum so far is {so_far:.2f}, of a rise of the score of {rise:.2f}."
         )
 
     return Explorer(
-        "path", networks, pictures, network, picture, compute, draw, slow=[baseline], fast=[step]
-    )
+        "path", networks, pictures, network, picture, compute, draw,
+        slow=[baseline], fast=[step], count=4,
+    )  # fmt: skip
 
 
 def explore_biases(
@@ -265,39 +269,43 @@ def explore_biases(
     layer = IntSlider(value=1, min=1, max=1, description="Layer")
 
     def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Any:
-        terms = bias_attributions(shown.model, shown.x, shown.target)
+        size = shown.x.shape[2:]
         local = shown.x * gradient(shown.model, shown.x, shown.target)
-        total, sums = _saliency(local, shown.x.shape[2:]), []
-        for term in terms.values():
-            if term.dim() == 4:
-                total = total + _saliency(term, shown.x.shape[2:])
-            sums.append(total)
-        return local, list(terms.items()), sums
+        saliency, sums, known = _saliency(local, size), [local.sum().item()], []
+        for name, term in bias_attributions(shown.model, shown.x, shown.target).items():
+            spatial = term.dim() == 4
+            if spatial:  # enlarged when the channels are one: that is the same, and light
+                one = _saliency(term, term.shape[2:])
+                saliency = saliency + F.interpolate(one, size, mode="bilinear", align_corners=True)
+            sums.append(sums[-1] + term.sum().item())
+            small = _small(term) if spatial else None
+            known.append((name, tuple(term.shape[1:]), small, saliency.to(torch.bfloat16)))
+        return local, known, sums, shown.scores(shown.x)[0, shown.target].item()
 
-    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
-        local, terms, sums = known
+    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> Drawn:
+        local, terms, sums, score = known
         layer.max = len(terms)
-        at = min(values["Layer"], len(terms)) - 1
-        name, term = terms[at]
-        spatial = term.dim() == 4
-        row = {
-            "picture": shown.photo,
-            "input * gradient": plots.heatmap(local[0], signed=True),
-            f"bias term {at + 1} of {len(terms)}": (
-                plots.heatmap(term[0], signed=True) if spatial else np.ones_like(shown.photo)
-            ),
-            "FullGrad up to here": plots.heatmap(sums[at][0]),
-        }
-        place = f"{tuple(term.shape[1:])}" if spatial else "no place in the picture"
-        so_far = sum(t.sum() for _, t in terms[: at + 1])
-        score = shown.scores(shown.x)[0, shown.target]
-        return [row], (
-            f"Layer {name}, {place}: its bias terms sum to {term.sum():.2f}. input * gradient "
-            f"{local.sum():.2f} + all biases up to here {so_far:.2f} = {local.sum() + so_far:.2f}, "
+        at = min(values["Layer"], len(terms))
+        name, shape, term, saliency = terms[at - 1]
+        adds = sums[at] - sums[at - 1]
+        title = f"bias term {at} of {len(terms)}"
+        drawn = [
+            Panel("picture", shown.photo, f"score of {shown.label} {score:.2f}"),
+            heat("input * gradient", local, f"sum {sums[0]:.2f}"),
+            blank(title) if term is None else heat(title, term, f"sum {adds:.2f}"),
+            heat("FullGrad up to here", saliency, f"{at} of {len(terms)} layers"),
+            curve("running sum", sums, at, f"{sums[at]:.2f} of {score:.2f}"),
+        ]
+        place = f"{shape}" if term is not None else "no place in the picture"
+        return drawn, (
+            f"Layer {name}, {place}: its bias terms sum to {adds:.2f}. input * gradient "
+            f"{sums[0]:.2f} + all biases up to here {sums[at] - sums[0]:.2f} = {sums[at]:.2f}, "
             f"of a score of {score:.2f}."
         )
 
-    return Explorer("biases", networks, pictures, network, picture, compute, draw, fast=[layer])
+    return Explorer(
+        "biases", networks, pictures, network, picture, compute, draw, fast=[layer], count=5
+    )
 
 
 def explore_masks(
@@ -322,32 +330,38 @@ def explore_masks(
     quantile = FloatSlider(value=0.9, min=0, max=1, step=0.01, description="Quantile q")
     step = IntSlider(value=15, min=0, max=STEPS, description="Step n")
 
-    def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Tensor:
-        return uniform_fullgrad(shown.model, shown.x, shown.target)
+    def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> tuple[Tensor, float]:
+        phi = uniform_fullgrad(shown.model, shown.x, shown.target)
+        return phi, shown.scores(shown.x)[0, shown.target].item()
 
-    def draw(shown: Shown, phi: Tensor, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
+    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> Drawn:
+        phi, before = known
         weak = weak_contributor_mask(phi, values["Share"])
         extreme = extreme_positive_contributor_mask(phi, values["Quantile q"])
-        time = values["Step n"] / STEPS
-        blend = time * weak.to(phi.dtype) + (1 - time) * extreme.to(phi.dtype)
+        part = values["Step n"] / STEPS
+        blend = part * weak.to(phi.dtype) + (1 - part) * extreme.to(phi.dtype)
         left = blend * shown.x
-        row = {
-            "Uniform FullGrad": plots.heatmap(phi[0], signed=True),
-            "weak contributors off": _grey(weak),
-            "extreme positive off": _grey(extreme),
-            f"blend, n = {values['Step n']}": _grey(blend),
-            "picture * blend": shown.look(left),
-        }
-        before, after = shown.scores(torch.cat([shown.x, left]))[:, shown.target].tolist()
-        return [row], (
-            f"White stays. The weak contributor mask keeps {_percent(weak.float().mean())} of the "
-            f"features, the extreme positive one {_percent(extreme.float().mean())}. Score of "
-            f"{shown.label}: {before:.2f} before, {after:.2f} after."
+        after = shown.scores(left)[0, shown.target].item()
+        kept = [_percent(one.float().mean()) for one in (weak, extreme)]
+        drawn = [
+            heat("Uniform FullGrad", phi, f"sum {phi.sum():.2f}"),
+            mask("weak contributors off", weak, f"keeps {kept[0]}"),
+            mask("extreme positive off", extreme, f"keeps {kept[1]}"),
+            mask(
+                f"blend, n = {values['Step n']}", blend, f"{part:.2f} weak, {1 - part:.2f} extreme"
+            ),
+            Panel("picture * blend", shown.look(left), f"score {before:.2f}, now {after:.2f}"),
+        ]
+        return drawn, (
+            f"White stays. The weak contributor mask keeps {kept[0]} of the features, the extreme "
+            f"positive one {kept[1]}. Score of {shown.label}: {before:.2f} before, {after:.2f} "
+            "after."
         )
 
     return Explorer(
-        "masks", networks, pictures, network, picture, compute, draw, fast=[share, quantile, step]
-    )
+        "masks", networks, pictures, network, picture, compute, draw,
+        fast=[share, quantile, step], count=5,
+    )  # fmt: skip
 
 
 def explore_distillation(
@@ -379,41 +393,51 @@ def explore_distillation(
     step = IntSlider(value=0, min=0, max=STEPS, description="Step n")
     scale = BoundedFloatText(value=0, min=-1, max=1, step=0.1, description="beta")
 
-    def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Any:
-        steps = list(
-            distill(
-                shown.model, shown.x, shown.target, steps=values["Steps N"],
-                epc_quantile=values["Quantile q"], masks=values["Masks"], progress=bar,
-            )
-        )  # fmt: skip
-        phi = torch.cat([s.attribution for s in steps])
-        score = [s.score.item() for s in steps]
-        return steps, phi.clamp(min=0).cumsum(0), phi.clamp(max=0).cumsum(0), score
+    def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> list[dict[str, Any]]:
+        positive, negative = torch.zeros_like(shown.x), torch.zeros_like(shown.x)
+        steps = []
+        for step in distill(
+            shown.model, shown.x, shown.target, steps=values["Steps N"],
+            epc_quantile=values["Quantile q"], masks=values["Masks"], progress=bar,
+        ):  # fmt: skip
+            phi = step.attribution
+            positive, negative = positive + phi.clamp(min=0), negative + phi.clamp(max=0)
+            steps.append({
+                "score": step.score.item(),
+                "input": np.rint(shown.look(step.distilled) * 255).astype(np.uint8),
+                "local": _small(phi),
+                "adds": (phi.clamp(min=0).sum().item(), phi.clamp(max=0).sum().item()),
+                "masks": [_small(m.float() / m.shape[1]) for m in (step.weak, step.extreme)],
+                "kept": [_percent(m.float().mean()) for m in (step.weak, step.extreme)],
+                "sums": (_small(positive), _small(negative)),
+            })  # fmt: skip
+        return steps
 
-    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
-        steps, positive, negative, score = known
-        step.max = len(steps) - 1
-        n = min(values["Step n"], step.max)
-        now = steps[n]
-        running = (positive[n] + values["beta"] * negative[n])[None]
-        before = (positive[n - 1] + values["beta"] * negative[n - 1]).sum() if n else 0
-        row = {
-            f"distilled input {n}": shown.look(now.distilled),
-            "Uniform FullGrad": plots.heatmap(now.attribution[0], signed=True),
-            "weak mask": _grey(now.weak),
-            "extreme mask": _grey(now.extreme),
-            f"sum of 0 to {n}": _heatmap(running),
-            f"score of {shown.label}": plots.trace(score, n),
-        }
-        return [row], (
-            f"Step {n} of {now.steps}: score {score[n]:.2f}. Next input: {n / now.steps:.2f} * "
-            f"weak + {1 - n / now.steps:.2f} * extreme, times the picture. This step adds "
-            f"{running.sum() - before:.2f} to the sum."
+    def draw(shown: Shown, steps: Any, values: dict[str, Any], bar: Callable) -> Drawn:
+        step.max = last = len(steps) - 1
+        n = min(values["Step n"], last)
+        now, beta = steps[n], values["beta"]
+        adds = [positive + beta * negative for positive, negative in (s["adds"] for s in steps)]
+        running = now["sums"][0].float() + beta * now["sums"][1].float()
+        score = [s["score"] for s in steps]
+        photo = now["input"].astype(np.float32) / np.float32(255)
+        drawn = [
+            Panel(f"distilled input {n}", photo, f"score {score[n]:.2f}"),
+            heat("Uniform FullGrad", now["local"], f"sum {sum(now['adds']):.2f}"),
+            mask("weak mask", now["masks"][0], f"keeps {now['kept'][0]}"),
+            mask("extreme mask", now["masks"][1], f"keeps {now['kept'][1]}"),
+            heat(f"sum of 0 to {n}", running, f"sum {sum(adds[: n + 1]):.2f}"),
+            curve(f"score of {shown.label}", score, n, f"step {n} of {last}"),
+        ]
+        return drawn, (
+            f"Step {n} of {last}: score {score[n]:.2f}. Next input: {n / last:.2f} * "
+            f"weak + {1 - n / last:.2f} * extreme, times the picture. This step adds "
+            f"{adds[n]:.2f} to the sum."
         )
 
     return Explorer(
         "distillation", networks, pictures, network, picture, compute, draw,
-        slow=[total, quantile, which], fast=[step, scale], height=160,
+        slow=[total, quantile, which], fast=[step, scale], count=6,
     )  # fmt: skip
 
 
@@ -432,7 +456,7 @@ def explore_methods(
         network, picture, networks, pictures: see `explore_method`.
 
     Example:
-        >>> explorer = explore_methods(["gi", "fg"])
+        >>> explorer = explore_methods(["gi", "fg"], "resnet", picture=4)
         >>> explorer.controls["Top %"].value = 25
         >>> explorer.text.split(":")[0]
         'Probability of cat with only the top 25 % of the pixels by each method'
@@ -440,33 +464,39 @@ def explore_methods(
     for method in methods:
         check_choice("methods", method, tuple(METHODS))
     top = IntSlider(value=10, min=1, max=100, description="Top %")
+    look = Dropdown(options=["map", "picture"], description="Show")
 
     def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> dict[str, Tensor]:
         return _attributions(methods, shown, bar)
 
     def draw(
         shown: Shown, known: dict[str, Tensor], values: dict[str, Any], bar: Callable
-    ) -> tuple[Rows, str]:
+    ) -> Drawn:
         share = values["Top %"] / 100
-        attributions = torch.cat(list(known.values()))
-        kept = top_pixels(attributions, share)
-        probability = shown.scores(shown.x * kept[:, None]).softmax(1)[:, shown.target]
-        first: dict[str, Pixels] = {"picture": shown.photo}
-        second: dict[str, Pixels] = {f"top {values['Top %']} %": shown.photo * 0 + 1}
-        says = []
-        for k, (key, attribution) in enumerate(known.items()):
-            label = METHODS[key].label
-            first[label] = _heatmap(attribution)
-            second[label] = np.where(kept[k].cpu().numpy()[..., None], shown.photo, 0.5)
-            says.append(f"{label} {probability[k]:.2f}")
-        return [first, second], (
+        kept = top_pixels(torch.cat(list(known.values())), share)
+        probability = iter(shown.scores(shown.x * kept[:, None]).softmax(1)[:, shown.target])
+        drawn, says = [Panel("picture", shown.photo, shown.label)], []
+        for key, keep in zip(known, kept.cpu().numpy()[..., None], strict=True):
+            label, p = METHODS[key].label, f"{next(probability):.2f}"
+            panel = heat(label, known[key], f"probability {p}")
+            if values["Show"] == "picture":
+                panel = Panel(label, np.where(keep, shown.photo, 0.5), panel.value)
+            else:  # what is not among them fades
+                faded = np.where(keep, panel.picture, 0.3 * panel.picture + 0.7 * 0.93)
+                panel = replace(panel, picture=faded)
+            drawn.append(panel)
+            says.append(f"{label} {p}")
+        drawn += [
+            blank(f"{METHODS[key].label}: not possible here") for key in methods if key not in known
+        ]
+        return drawn, (
             f"Probability of {shown.label} with only the top {values['Top %']} % of the pixels by "
             f"each method: {', '.join(says)}.{_left_out(methods, known)}"
         )
 
     return Explorer(
         "methods", networks, pictures, network, picture, compute, draw,
-        fast=[top], choose_class=True, height=144,
+        fast=[look, top], choose_class=True, count=len(methods) + 1,
     )  # fmt: skip
 
 
@@ -498,34 +528,42 @@ def explore_perturbation(
         options=[("most relevant first", "morf"), ("least relevant first", "lerf")],
         description="Order",
     )
-    removed = IntSlider(value=10, min=0, max=100, description="Removed %")
-    shares = [k / 100 for k in range(101)]
+    removed = IntSlider(value=10, min=0, max=100, step=REMOVED.step, description="Removed %")
 
     def compute(shown: Shown, values: dict[str, Any], bar: Callable) -> Any:
         attribution = _attribution(values["Method"], shown, bar)
-        curve = pixel_perturbation(
-            shown.model, shown.x, attribution, shown.target, values["Order"], shares=shares
-        )[0]
-        return attribution, curve.tolist(), curve.mean().item()
+        points = [
+            pixel_perturbation(
+                shown.model, shown.x, attribution, shown.target, values["Order"],
+                shares=[REMOVED[k] / 100],
+            ).item()
+            for k in bar(range(len(REMOVED)))
+        ]  # fmt: skip
+        return attribution, points
 
-    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> tuple[Rows, str]:
-        attribution, curve, score = known
-        k = values["Removed %"]
+    def draw(shown: Shown, known: Any, values: dict[str, Any], bar: Callable) -> Drawn:
+        attribution, points = known
+        percent = values["Removed %"]
+        k = REMOVED.index(percent)
         if values["Order"] == "morf":
-            gone = top_pixels(attribution, k / 100)
+            gone = top_pixels(attribution, percent / 100)
         else:
-            gone = ~top_pixels(attribution, 1 - k / 100)
-        row = {
-            METHODS[values["Method"]].label: _heatmap(attribution),
-            f"{k} % removed": shown.look(shown.x * ~gone[:, None]),
-            f"probability of {shown.label}": plots.trace(curve, k),
-        }
-        return [row], (
-            f"Without {k} % of the pixels the probability of {shown.label} is {curve[k]:.2f}. Mean "
-            f"over the whole curve: {score:.2f}."
+            gone = ~top_pixels(attribution, 1 - percent / 100)
+        now, mean = f"{points[k]:.2f}", sum(points) / len(points)
+        label = METHODS[values["Method"]].label
+        left = shown.look(shown.x * ~gone[:, None])
+        drawn = [
+            Panel("picture", shown.photo, shown.label),
+            heat(label, attribution, order.label),
+            Panel(f"{percent} % removed", left, f"probability {now}"),
+            curve(f"probability of {shown.label}", points, k, f"mean {mean:.2f}"),
+        ]
+        return drawn, (
+            f"Without {percent} % of the pixels the probability of {shown.label} is {now}. Mean "
+            f"over the whole curve: {mean:.2f}."
         )
 
     return Explorer(
         "perturbation", networks, pictures, network, picture, compute, draw,
-        slow=[choice, order], fast=[removed], height=224,
+        slow=[choice, order], fast=[removed], count=4,
     )  # fmt: skip

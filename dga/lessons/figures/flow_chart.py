@@ -86,11 +86,8 @@ def show(lit: Box | None = None) -> None:
         lit: see `draw`.
 
     Example:
-        >>> from unittest import mock
-        >>> with mock.patch("IPython.display.display") as display:  # outside a notebook
-        ...     show()
-        >>> display.call_count
-        1
+        >>> show("masks")  # outside a notebook
+        Flow chart of DGA. The picture is the first distilled input. ... Lit here: masks.
     """
     here = {
         "gradient": "gradient times input", "biases": "biases", "masks": "masks",
