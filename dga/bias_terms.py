@@ -138,7 +138,7 @@ class _BiasRecorder(TorchFunctionMode):
         """df/db_l * b_l, zero where no gradient ever arrived."""
         return {
             name: (
-                bias.detach() * self._gradients[name].detach()
+                bias.detach() * self._gradients.pop(name).detach()  # frees it
                 if name in self._gradients
                 else torch.zeros_like(bias).contiguous()
             )

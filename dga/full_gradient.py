@@ -135,7 +135,7 @@ def fullgrad(
 
 
 def _saliency(term: Tensor, size: Sequence[int]) -> Tensor:
-    """FullGrad's post-processing of one term: magnitude, 0..1, upsampled, channels added.
+    """FullGrad's post-processing of one term: magnitude, 0..1, channels added, upsampled.
 
     Args:
         term: (B, C, h, w), signed.
@@ -147,9 +147,11 @@ def _saliency(term: Tensor, size: Sequence[int]) -> Tensor:
     value = term.abs()
     value = value - value.amin((1, 2, 3), keepdim=True)
     value = value / (value.amax((1, 2, 3), keepdim=True) + 1e-6)
+    # Upsampling is linear, so channels may be added before it: a thousand are one afterwards.
+    value = value.sum(1, keepdim=True)
     if value.shape[2:] != torch.Size(size):
         value = F.interpolate(value, tuple(size), mode="bilinear", align_corners=True)
-    return value.sum(1, keepdim=True)
+    return value
 
 
 def uniform_share(
