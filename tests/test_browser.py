@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -89,59 +90,97 @@ def page(tmp_path):
         context.close()
 
 
-def picture(explorer):
-    return explorer.locator("img.dga-picture, .dga-picture img").first
+def waits_for(page, explorer, do):
+    """Does something; milliseconds until another picture of this explorer is on the screen."""
+    page.evaluate(
+        """explorer => {
+            window.dgaMoved = null;
+            let began = null;
+            const start = () => began ??= performance.now();
+            for (const kind of ['keydown', 'mousedown']) addEventListener(kind, start, true);
+            const observer = new MutationObserver(async changes => {
+                const image = changes.map(c => c.target).find(t => t.matches('.dga-picture'));
+                if (!image) return;
+                observer.disconnect();
+                for (const kind of ['keydown', 'mousedown']) removeEventListener(kind, start, true);
+                await image.decode().catch(() => 0);
+                requestAnimationFrame(() => window.dgaMoved = performance.now() - began);
+            });
+            observer.observe(explorer, {subtree: true, attributes: true, attributeFilter: ['src']});
+        }""",
+        explorer.element_handle(),
+    )
+    do()
+    page.wait_for_function("window.dgaMoved !== null", timeout=60_000)
+    return page.evaluate("window.dgaMoved")
 
 
 def press(page, explorer, control):
-    """Moves one control by keyboard; milliseconds from the last key to the picture on screen."""
+    """Moves one control by keyboard; milliseconds from the key to the picture on screen."""
     control.focus()
-    page.evaluate(
-        """image => {
-            window.dgaMoved = null;
-            let pressed;
-            const key = () => pressed = performance.now();
-            addEventListener('keydown', key, {capture: true});
-            const observer = new MutationObserver(async () => {
-                observer.disconnect();
-                removeEventListener('keydown', key, {capture: true});
-                await image.decode().catch(() => 0);
-                requestAnimationFrame(() => window.dgaMoved = performance.now() - pressed);
-            });
-            observer.observe(image, {attributes: true, attributeFilter: ['src']});
-        }""",
-        picture(explorer).element_handle(),
-    )
     if control.get_attribute("role") == "slider":
         last = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
-        page.keyboard.press("ArrowLeft" if last else "ArrowRight")
-    else:  # JupyterLab takes the arrow keys from a closed list; Space opens it
-        at, texts = control.evaluate("e => [e.selectedIndex, [...e.options].map(o => o.text)]")
-        # The first class offered is the predicted one once more.
-        presses = 2 if texts[0] == "predicted" else 1
-        arrow = "ArrowDown" if at + presses < len(texts) else "ArrowUp"
-        for key in ("Space", *[arrow] * presses, "Enter"):
-            page.keyboard.press(key)
-            page.wait_for_timeout(100)
-    page.wait_for_function("window.dgaMoved !== null", timeout=30_000)
-    return page.evaluate("window.dgaMoved")
+        key = "ArrowLeft" if last else "ArrowRight"
+    elif control.evaluate("e => e.tagName") == "SELECT":
+        at, count = control.evaluate("e => [e.selectedIndex, e.options.length]")
+        key = "ArrowDown" if at + 1 < count else "ArrowUp"
+        if control.evaluate("e => e.options[0].text") == "predicted" and at == 0:
+            # The first class offered is the predicted one once more.
+            page.keyboard.press("ArrowDown")
+    else:
+        key = "ArrowUp"
+    return waits_for(page, explorer, lambda: page.keyboard.press(key))
+
+
+def settle(page, explorer):
+    """Waits until the kernel has no more to do for it; the line of text."""
+    line = explorer.locator("[role=status]")
+    seen, since = None, time.monotonic()
+    while time.monotonic() - since < 0.4:
+        page.wait_for_timeout(50)
+        text = line.inner_text()
+        if text != seen or text == "Computing …":
+            seen, since = text, time.monotonic()
+    return seen
+
+
+def explorers_of(page):
+    """All that have something to show, by kind."""
+    found = {}
+    for explorer in page.locator(".dga-explorer").all():
+        explorer.scroll_into_view_if_needed()
+        kind = explorer.evaluate("e => [...e.classList].find(c => /^dga-(?!explorer)/.test(c))")
+        explorer.locator("[role=status]").filter(
+            has_not_text=re.compile("Computing|This appears")
+        ).wait_for(timeout=90_000)
+        found[kind] = explorer
+    return found
+
+
+CONTROLS = ".noUi-handle, select, input[type=number]"
 
 
 def move_widgets(page, everything):
     """Every explorer in the page reacts to the keyboard; times in milliseconds by its kind."""
     times = {}
-    for explorer in page.locator(".dga-explorer").all():
-        kind = explorer.evaluate("e => [...e.classList].find(c => /^dga-(?!explorer)/.test(c))")
-        explorer.scroll_into_view_if_needed()
-        assert picture(explorer).evaluate("i => i.complete && i.naturalWidth > 300")
-        controls = explorer.locator(".noUi-handle, select")
-        line = explorer.locator("[role=status]").inner_text()
+    for kind, explorer in explorers_of(page).items():
+        assert explorer.locator(".dga-picture").evaluate_all(
+            "all => all.length && all.every(i => i.complete && i.naturalWidth)"
+        )
+        controls = explorer.locator(CONTROLS)
+        line = settle(page, explorer)
         # Lists of pictures and networks come first, a kind's own controls last.
         count = controls.count()
         for k in range(count) if everything else [count - 1]:
             press(page, explorer, controls.nth(k))
+            settle(page, explorer)
         assert explorer.locator("[role=status]").inner_text() != line, kind
-        times[kind] = sorted(press(page, explorer, controls.nth(count - 1)) for _ in range(5))[2]
+        slider = explorer.locator(".noUi-handle").last if kind != "dga-method" else controls.last
+        waited = []
+        for _ in range(5):
+            waited.append(press(page, explorer, slider))
+            settle(page, explorer)
+        times[kind] = sorted(waited)[2]
     return times
 
 
@@ -154,26 +193,45 @@ def pytest_generate_tests(metafunc):
 
 
 def write_explorers(path):
-    """A notebook with nothing but one explorer of every kind."""
+    """A notebook with nothing but one explorer of every kind, of a drawn picture."""
     book = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell("from dga.lessons import explorers")]
-        + [nbformat.v4.new_code_cell(f"explorers.{kind}()") for kind in KINDS],
+        + [
+            nbformat.v4.new_code_cell(f'explorers.{kind}(network="resnet", picture=4)')
+            for kind in KINDS
+        ],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     nbformat.write(book, path)
 
 
-def test_lesson_runs_in_the_browser(lab, page, name, request):
+@pytest.fixture
+def notebook(lab, page):
+    """Opens one and runs all of its cells."""
+
+    def run(name):
+        page.goto(f"{lab}/lab/tree/notebooks/{name}?token=t&reset")
+        page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context", timeout=90_000)
+        page.evaluate(
+            "async () => { const w = jupyterapp.shell.currentWidget; await w.context.ready;"
+            " await w.context.sessionContext.ready }"
+        )
+        page.evaluate("async () => await jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    yield run
+    page.evaluate(
+        "async () => await jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
+    )
+
+
+CELLS = "() => jupyterapp.shell.currentWidget.context.model.toJSON().cells"
+
+
+def test_lesson_runs_in_the_browser(notebook, page, name, request):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(f"{lab}/lab/tree/notebooks/{name}?token=t&reset")
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context", timeout=90_000)
-    page.evaluate(
-        "async () => { const w = jupyterapp.shell.currentWidget; await w.context.ready;"
-        " await w.context.sessionContext.ready }"
-    )
-    page.evaluate("async () => await jupyterapp.commands.execute('notebook:run-all-cells')")
-    cells = page.evaluate("() => jupyterapp.shell.currentWidget.context.model.toJSON().cells")
+    notebook(name)
+    cells = page.evaluate(CELLS)
     outputs = [o for cell in cells for o in cell.get("outputs", [])]
     assert outputs
     assert not [o for o in outputs if o["output_type"] == "error"]
@@ -194,6 +252,3 @@ def test_lesson_runs_in_the_browser(lab, page, name, request):
     if os.environ.get("DGA_SCREENSHOTS"):
         Path(os.environ["DGA_SCREENSHOTS"]).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{os.environ['DGA_SCREENSHOTS']}/{name}.png")
-    page.evaluate(
-        "async () => await jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
-    )

@@ -171,8 +171,8 @@ class Explorer(VBox):
         ]
         if choose_class:
             source.append(Dropdown(options=[("predicted", -1)], value=-1, description="Class"))
-        self.controls = {control.description: control for control in (*source, *slow, *fast)}
-        for control in self.controls.values():
+        self._controls = {control.description: control for control in (*source, *slow, *fast)}
+        for control in self._controls.values():
             control.style.description_width = "6.5em"
         for control in fast:
             control.add_class("dga-wide")
@@ -233,10 +233,15 @@ class Explorer(VBox):
 
     def _choices(self) -> str:
         said = []
-        for name, control in self.controls.items():
+        for name, control in self._controls.items():
             label = control.label if hasattr(control, "label") else control.value
             said.append(f"{name}: {label}")
         return f"An explorer as it starts; in the notebook it moves. {', '.join(said)}."
+
+    @property
+    def controls(self) -> Mapping[str, Any]:
+        self._appear()  # what can be chosen depends on what is shown
+        return self._controls
 
     @property
     def panels(self) -> Sequence[Panel]:
@@ -250,7 +255,7 @@ class Explorer(VBox):
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """The values of these controls, by their visible names."""
-        return {name: self.controls[name].value for name in names}
+        return {name: self._controls[name].value for name in names}
 
     def _appear(self, _: Any = None) -> None:
         if self._waiting:
@@ -262,7 +267,7 @@ class Explorer(VBox):
             return
         self._waiting, self._shown = False, None
         try:
-            self._look(change is not None and change["owner"] is self.controls.get("Class"))
+            self._look(change is not None and change["owner"] is self._controls.get("Class"))
         except _RAISED as error:
             self._refuse(error)
             return
@@ -270,8 +275,8 @@ class Explorer(VBox):
 
     def _look(self, chosen: bool) -> None:
         """Asks the network about the picture; `chosen` says that the class was."""
-        name, key = self.controls["Network"].value, self.controls["Picture"].value
-        classes = self.controls.get("Class")
+        name, key = self._controls["Network"].value, self._controls["Picture"].value
+        classes = self._controls.get("Class")
         wanted = classes.value if classes is not None and chosen else -1
         if classes is not None and not chosen:
             self._offer(classes, [], -1)  # those of another network are wrong
@@ -387,7 +392,7 @@ class Explorer(VBox):
         self._own.add(name)
         self._photos[name] = photo
         self._results.clear()  # a photograph of the same name may have been uploaded before
-        chooser = self.controls["Picture"]
+        chooser = self._controls["Picture"]
         with self._alone():
             chooser.options = list(self._photos)
             chooser.value = name
