@@ -139,7 +139,7 @@ def _silent(answer: Callable[..., Any], model: Classifier, x: Tensor, target: in
         raise Wrong(f"the even part was {rest:.2f} and is {new:.2f}; 0 is wanted.")
     with torch.no_grad():
         old = model(x)[0, target].item()
-    total = dga.uniform_fullgrad(changed, x, target).sum().item()
+    total = dga.uniform_fullgrad(changed, x, target).sum().item() + 0.0
     return f"Right. No probability moved, and the map now sums to {total:.2f}, not to {old:.2f}."
 
 

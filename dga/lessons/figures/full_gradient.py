@@ -38,13 +38,13 @@ def two_inputs() -> nn.Sequential:
         >>> round(two_inputs()(torch.tensor([[1.5, 0.5]]).double()).item(), 3)
         3.1
     """
-    tiny = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
+    hidden, score = nn.Linear(2, 3), nn.Linear(3, 1)
     with torch.no_grad():
-        tiny[0].weight.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-0.5, 1.0]]))
-        tiny[0].bias.copy_(torch.tensor([-1.0, 0.2, -0.6]))
-        tiny[2].weight.copy_(torch.tensor([[1.0, 1.5, -2.0]]))
-        tiny[2].bias.fill_(0.3)
-    return tiny
+        hidden.weight.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-0.5, 1.0]]))
+        hidden.bias.copy_(torch.tensor([-1.0, 0.2, -0.6]))
+        score.weight.copy_(torch.tensor([[1.0, 1.5, -2.0]]))
+        score.bias.fill_(0.3)
+    return nn.Sequential(hidden, nn.ReLU(), score).double()
 
 
 def by_stage(terms: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
@@ -111,6 +111,11 @@ def nothing_there(model: Classifier, pictures: Mapping[str, Tensor]) -> None:
     Args:
         model: the network.
         pictures: name -> (1, C, H, W).
+
+    Example:
+        >>> model = dga.load_model("scene")
+        >>> nothing_there(model, {"plain grey": torch.zeros(1, 3, 64, 64)})
+        Plain squares without anything in them, ... for plain grey city with 100%.
     """
     figure = Figure(figsize=(10.4, 2.85), dpi=100)
     said = []
@@ -124,7 +129,7 @@ def nothing_there(model: Classifier, pictures: Mapping[str, Tensor]) -> None:
             scores = model(x)[0]
         probable = scores.softmax(0)
         axes = figure.add_axes((left + 0.275, 0.17, 0.19, 0.69))
-        axes.barh(range(len(probable)), probable, color=_INK)
+        axes.barh(range(len(probable)), probable.tolist(), color=_INK)
         axes.set_yticks(range(len(probable)), model.classes, fontsize=11)
         axes.invert_yaxis()
         axes.set(xlim=(0, 1), xticks=[0, 0.5, 1])
@@ -135,7 +140,7 @@ def nothing_there(model: Classifier, pictures: Mapping[str, Tensor]) -> None:
         said.append(f"for {name} {model.classes[best]} with {probable[best]:.0%}")
     plots.show(
         figure,
-        "Two plain squares without anything in them, and the probabilities that the network gives "
+        "Plain squares without anything in them, and the probabilities that the network gives "
         f"to six scenes: {'; '.join(said)}.",
     )
 
@@ -146,6 +151,10 @@ def turned_up(t: Sequence[float], alone: Sequence[float], together: Sequence[flo
     Args:
         t: factors, rising; 1 is among them.
         alone, together: the score with the picture scaled, and with picture and biases scaled.
+
+    Example:
+        >>> turned_up([0.0, 0.5, 1.0, 1.5], [0.0, 9.0, 9.0, 8.0], [0.0, 4.5, 9.0, 13.5])
+        The score against the factor t. ...
     """
     figure = Figure(figsize=(8.6, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -157,12 +166,14 @@ def turned_up(t: Sequence[float], alone: Sequence[float], together: Sequence[flo
         f"the photograph: score {alone[at]:.2f}", (t[at], alone[at]), (0.52, 12.6), fontsize=12,
         ha="center", arrowprops={"arrowstyle": "-", "color": "0.4"},
     )  # fmt: skip
-    axes.text(t[-1] + 0.02, together[-1], "picture and all\nbiases times t", color=_GREY,
-              fontsize=12, va="center")  # fmt: skip
-    axes.text(t[-1] + 0.02, alone[-1], "picture\ntimes t", color=_INK, fontsize=12, va="center")
+    for level, words, colour in (
+        (together[-1], "picture and all\nbiases times $t$:\nslope $f$", _GREY),
+        (alone[-1], "picture times $t$:\nslope $\\langle g, x\\rangle$\nat $t = 1$", _INK),
+    ):
+        axes.text(t[-1] + 0.02, level, words, color=colour, fontsize=12, va="center")
     axes.axhline(0, color="0.7", lw=0.8)
-    axes.set(xlim=(0, t[-1] + 0.36), ylim=(-0.6, together[-1] + 1), xticks=[0, 0.5, 1, 1.5])
-    axes.set_xlabel("factor t", fontsize=12, loc="left")
+    axes.set(xlim=(0, t[-1] + 0.34), ylim=(-0.6, together[-1] + 1), xticks=[0, 0.5, 1, 1.5])
+    axes.set_xlabel("factor $t$", fontsize=12, loc="left")
     axes.set_ylabel("score of tiger cat", fontsize=12)
     _plain(axes)
     plots.show(
@@ -180,6 +191,10 @@ def waterfall(local: Tensor, terms: Mapping[str, Tensor], score: float) -> None:
         local: x*g, (1, C, H, W).
         terms: see `by_stage`.
         score: where it must end.
+
+    Example:
+        >>> waterfall(torch.ones(1, 3, 2, 2), {"2": -torch.ones(1, 2)}, 10.0)
+        A waterfall from 0 to the score. ...
     """
     parts = {"x*g": float(local.sum())}
     parts |= {stage: sum(float(t.sum()) for t in found) for stage, found in by_stage(terms).items()}
@@ -209,7 +224,7 @@ def waterfall(local: Tensor, terms: Mapping[str, Tensor], score: float) -> None:
     plots.show(
         figure,
         "A waterfall from 0 to the score. The picture's part is a small bar downwards. The biases "
-        "of stem and stages 1 to 6 go up and down by little; stage 7 gives more than twice the "
+        "of stem and stages 1 to 6 go up and down by little; stage 7 gives twice the "
         "score, the head takes more than half of that back, and the last bar is the score.",
     )
 
@@ -220,6 +235,11 @@ def where(model: Classifier, x: Tensor, local: Tensor, terms: Mapping[str, Tenso
     Args:
         model, x: the network and the photograph (1, C, H, W).
         local, terms: see `waterfall`.
+
+    Example:
+        >>> x = torch.ones(1, 3, 14, 14)
+        >>> where(dga.load_model("resnet"), x, x, {"2": x, "19.4": -x})
+        The cat under a grid of 7 x 7 patches, ...
     """
     first = in_patches(local)
     early, late = torch.zeros_like(first), torch.zeros_like(first)
@@ -227,7 +247,7 @@ def where(model: Classifier, x: Tensor, local: Tensor, terms: Mapping[str, Tenso
         for term in found:
             if term.dim() == 4:  # the last layer's bias has no place
                 (early if stage in _EARLY else late).add_(in_patches(term))
-    maps = {"x*g": first, "biases up to stage 3": early, "later biases": late,
+    maps = {"x*g": first, "early biases": early, "later biases": late,
             "all together": first + early + late}  # fmt: skip
     limit = max(float(m.abs().max()) for m in maps.values())
     figure, panels = _row(1 + len(maps))
@@ -239,7 +259,7 @@ def where(model: Classifier, x: Tensor, local: Tensor, terms: Mapping[str, Tenso
     photo.hlines(lines, -0.5, x.shape[-1] - 0.5, color="w", lw=0.5)
     for k, (name, values) in enumerate(maps.items(), 1):
         axes = panels[k]
-        axes.imshow(values, cmap=plots.SIGNED, vmin=-limit, vmax=limit)
+        axes.imshow(values.numpy(), cmap=plots.SIGNED, vmin=-limit, vmax=limit)
         axes.set_title(f"{name}: sum {values.sum():.2f}", fontsize=11.5)
     _bar(figure, panels[-1], limit, [f"{-limit:.1f}", "0", f"{limit:.1f}"])
     plots.show(
@@ -259,6 +279,12 @@ def one_map(
         model, x: the network and the photograph (1, C, H, W).
         maps: question -> FullGrad (1, C, H, W); two of them.
         signed: the sums of all signed parts to the same questions, (7, 7).
+
+    Example:
+        >>> x, map_ = torch.ones(1, 3, 14, 14), torch.rand(1, 3, 14, 14)
+        >>> signed = [in_patches(map_), in_patches(map_.flip(3))]
+        >>> one_map(dga.load_model("resnet"), x, {"why?": map_, "why not?": 1 - map_}, signed)
+        The cat and two maps of FullGrad, ...
     """
     figure, panels = _row(1 + len(maps), right=4.15)
     axes = panels[0]
@@ -268,7 +294,7 @@ def one_map(
     low, high = min(float(s.min()) for s in sums), max(float(s.max()) for s in sums)
     for k, (question, values) in enumerate(zip(maps, sums, strict=True), 1):
         axes = panels[k]
-        axes.imshow(values, cmap=plots.MAGNITUDE, vmin=low, vmax=high)
+        axes.imshow(values.numpy(), cmap=plots.MAGNITUDE, vmin=low, vmax=high)
         axes.set_title(f"FullGrad: {question}", fontsize=11.5)
     box, width = axes.get_position(), figure.get_size_inches()[0]
     bar = figure.add_axes((box.x1 + 0.08 / width, box.y0, 0.14 / width, box.height))
@@ -286,6 +312,7 @@ def one_map(
     axes.set_yticks([0, 1], [name.replace(" ", "\n") for name in alike], fontsize=11)
     axes.set(xlim=(0, 1.2), ylim=(1.6, -0.6), xticks=[0, 0.5, 1])
     axes.set_xlabel("correlation of the two maps", fontsize=11, loc="right")
+    axes.set_title("how alike are the answers?", fontsize=11.5, loc="right")
     _plain(axes)
     plots.show(
         figure,
@@ -303,6 +330,12 @@ def path_and_place(tiny: nn.Sequential) -> tuple[float, float, float]:
 
     Returns:
         Lowest and highest IG of x2, and its Uniform FullGrad.
+
+    Example:
+        >>> low, high, ufg = path_and_place(two_inputs())
+        Left: the plane of two inputs, ...
+        >>> round(low, 2), round(high, 2), round(ufg, 2)
+        (-2.06, -1.46, -1.55)
     """
     side = torch.linspace(-0.5, 2.2, 271, dtype=torch.float64)
     x1 = torch.linspace(-0.2, 1.4, 41, dtype=torch.float64)
@@ -352,6 +385,11 @@ def so_what(model: Classifier, x: Tensor, local: Tensor, ufg: Tensor) -> None:
     Args:
         model, x: the network and the photograph (1, C, H, W).
         local, ufg: (1, C, H, W).
+
+    Example:
+        >>> x = torch.ones(1, 3, 8, 8)
+        >>> so_what(dga.load_model("resnet"), x, x, x + 0.01)
+        The cat, x*g and Uniform FullGrad, ...
     """
     maps = {"x*g": local, "Uniform FullGrad": ufg, "the difference": ufg - local}
     sums = {name: m[0].sum(0) for name, m in maps.items()}
