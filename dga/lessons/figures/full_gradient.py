@@ -266,7 +266,7 @@ def where(model: Classifier, x: Tensor, local: Tensor, terms: Mapping[str, Tenso
         figure,
         "The cat under a grid of 7 x 7 patches, and four signed maps of these patches on one "
         "scale: x*g, early biases and later biases are red and blue all over, and nowhere the "
-        "same; together they are most red at one eye of the cat.",
+        "same; together they are most red beside one eye of the cat.",
     )
 
 
