@@ -23,8 +23,11 @@ NBVAL := -p nbval_plugin --nbval --nbval-current-env --nbval-cell-timeout=300 \
 .PHONY: lab test lessons figures site release grade badges
 .DELETE_ON_ERROR:
 
+# Serves all of the checkout, for pictures beside the lessons, and takes photographs of 90 MB.
 lab: $(VENV)/lab.installed
-	$(BIN)/jupyter lab $(ARGS) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+		--ServerApp.tornado_settings="{'websocket_max_message_size': 100000000}" $(ARGS)
 
 test: $(VENV)/test.installed
 	$(BIN)/ruff check .

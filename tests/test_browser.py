@@ -12,12 +12,16 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from textwrap import dedent
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 from test_explorers import KINDS
 
 ROOT = Path(__file__).parent.parent
+TORNADO = "{'websocket_max_message_size': 100000000}"  # as make lab has it
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
@@ -37,7 +41,8 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     for name in ("notebooks", "data"):
         shutil.copytree(ROOT / name, folder / "root" / name)
-    write_explorers(folder / "root" / "notebooks" / "explorers.ipynb")
+    write(folder / "root" / "notebooks" / "explorers.ipynb", EVERY)
+    write(folder / "root" / "notebooks" / "one.ipynb", ONE)
     settings = folder / "settings" / "@jupyterlab"
     for name, content in (
         ("apputils-extension/notification", '{"fetchNews":"false","checkForUpdates":false}'),
@@ -54,7 +59,8 @@ def lab(tmp_path_factory):
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1",
              f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=t",
-             f"--ServerApp.root_dir={folder / 'root'}", "--LabApp.expose_app_in_browser=True"],
+             f"--ServerApp.root_dir={folder / 'root'}", "--LabApp.expose_app_in_browser=True",
+             f"--ServerApp.tornado_settings={TORNADO}"],
             env={**os.environ, "JUPYTER_CONFIG_DIR": str(folder / "config"),
                  "JUPYTER_DATA_DIR": str(folder / "data"),
                  "JUPYTER_RUNTIME_DIR": str(folder / "run"),
@@ -192,14 +198,29 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("name", ["explorers.ipynb", *(lessons if slow else lessons[:1])])
 
 
-def write_explorers(path):
-    """A notebook with nothing but one explorer of every kind, of a drawn picture."""
+# A notebook with nothing but one explorer of every kind, of a drawn picture, and one in which a
+# network fails.
+EVERY = ["from dga.lessons import explorers"] + [
+    f'explorers.{kind}(network="resnet", picture=4)' for kind in KINDS
+]
+ONE = [
+    """
+    import torch, dga
+    from dga.lessons import explorers
+    good = dga.load_model("resnet")
+    class Bad(torch.nn.Module):
+        classes, preprocess = good.classes, good.preprocess
+        def forward(self, x):
+            raise RuntimeError("a bug of yours")
+    """,
+    'explorers.explore_method("gi", networks={"good": good, "bad": Bad()})',
+    'explorers.explore_path("resnet", picture=4)',
+]
+
+
+def write(path, cells):
     book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("from dga.lessons import explorers")]
-        + [
-            nbformat.v4.new_code_cell(f'explorers.{kind}(network="resnet", picture=4)')
-            for kind in KINDS
-        ],
+        cells=[nbformat.v4.new_code_cell(dedent(cell).strip()) for cell in cells],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     nbformat.write(book, path)
@@ -252,3 +273,101 @@ def test_lesson_runs_in_the_browser(notebook, page, name, request):
     if os.environ.get("DGA_SCREENSHOTS"):
         Path(os.environ["DGA_SCREENSHOTS"]).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{os.environ['DGA_SCREENSHOTS']}/{name}.png")
+
+
+def test_make_lab_starts_the_server_that_is_tested_here():
+    recipe = (ROOT / "Makefile").read_text()
+    assert f'--ServerApp.tornado_settings="{TORNADO}"' in recipe
+    assert "--ServerApp.root_dir=" in recipe
+
+
+def test_hands_and_ears(notebook, page, tmp_path):
+    """Keyboard, names for screen readers, errors, uploads, and nothing that jumps."""
+    page.set_viewport_size({"width": 1366, "height": 900})
+    notebook("one.ipynb")
+    method, path = explorers_of(page).values()
+    line = method.locator("[role=status]")
+    node = line.element_handle()
+
+    # Keys that change or delete a cell, unless they are kept away.
+    before = page.evaluate(CELLS)
+    for explorer in (method, path):
+        for control in explorer.locator(f"{CONTROLS}, button").all():
+            for key in ("r", "m", "y", "d", "d", "x", "a", "Shift+M"):
+                control.focus()
+                page.keyboard.press(key)
+    after = page.evaluate(CELLS)
+    assert [c["cell_type"] for c in after] == [c["cell_type"] for c in before]
+    assert [c["source"] for c in after] == [c["source"] for c in before]
+    settle(page, method)
+    method.locator("select").nth(0).select_option("0 cat, meadow")
+    settle(page, method)
+    assert "says cat" in line.inner_text()
+
+    # Names, values, pictures in words, one line that is announced.
+    for explorer in (method, path):
+        for handle in explorer.locator("[role=slider]").all():
+            assert handle.get_attribute("aria-label") == "Step"
+            handle.focus()
+            waits_for(page, explorer, lambda: page.keyboard.press("ArrowRight"))
+            assert handle.get_attribute("aria-valuetext") == "2"
+        for control in explorer.locator("select").all():
+            assert control.evaluate("e => e.labels.length && e.labels[0].innerText")
+        for panel in explorer.locator(".dga-panel").all():
+            alt = panel.locator("img").get_attribute("alt")
+            assert alt.startswith(panel.locator("b").inner_text())
+    assert line.get_attribute("aria-live") == "polite"
+
+    # An error is shown where everything else is said, and nothing moves.
+    box = method.locator(".dga-panel").nth(1).bounding_box()
+    height = method.bounding_box()["height"]
+    method.locator("select").nth(1).select_option("bad")
+    line.filter(has_text="Not possible here: RuntimeError a bug of yours").wait_for()
+    assert method.locator(".dga-panel b").all_inner_texts() == ["…"] * 3
+    assert method.locator(".dga-panel").nth(1).bounding_box() == box
+    method.locator("select").nth(1).select_option("good")
+    line.filter(has_text="says cat").wait_for()
+    assert method.locator(".dga-panel").nth(1).bounding_box() == box
+    assert method.bounding_box()["height"] == height
+
+    # A photograph of 14 MB, the same one again, one of a name that is taken, a broken one.
+    noise = np.random.default_rng(0).integers(0, 256, (2200, 2200, 3), np.uint8)
+    large, broken = tmp_path / "large.png", tmp_path / "broken.jpg"
+    Image.fromarray(noise).save(large, compress_level=0)
+    assert large.stat().st_size > 14e6
+    broken.write_bytes(b"no picture")
+    for _ in range(2):
+        with page.expect_file_chooser() as chooser:
+            method.get_by_role("button", name="Own photo").click()
+        chooser.value.set_files(large)
+        page.wait_for_function(
+            "e => e.selectedOptions[0].text === 'large.png'",
+            arg=method.locator("select").nth(0).element_handle(), timeout=60_000,
+        )  # fmt: skip
+        settle(page, method)
+        assert "The network says" in line.inner_text()
+        method.locator("select").nth(0).select_option("0 cat, meadow")
+        line.filter(has_text="says cat").wait_for()
+    with page.expect_file_chooser() as chooser:
+        method.get_by_role("button", name="Own photo").click()
+    chooser.value.set_files(broken)
+    line.filter(has_text="Not possible here: broken.jpg").wait_for()
+    assert line.evaluate("(e, node) => e === node", node)  # not another one, which nobody hears
+
+    # Every picture has its room on a wide, a narrow and a telephone's page.
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    for width, least in ((1366, 220), (900, 220), (390, 220)):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(500)
+        for explorer in (method, path):
+            outside = explorer.evaluate(
+                """e => [...e.querySelectorAll('*')].filter(c => {
+                    const right = c.getBoundingClientRect().right;
+                    return right > e.getBoundingClientRect().right + 3;
+                }).map(c => c.outerHTML.slice(0, 200))"""
+            )
+            assert not outside, width
+            widths = explorer.locator(".dga-panel img").evaluate_all(
+                "all => all.map(i => i.getBoundingClientRect().width)"
+            )
+            assert min(widths) >= least

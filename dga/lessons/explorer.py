@@ -173,12 +173,13 @@ class Explorer(VBox):
             source.append(Dropdown(options=[("predicted", -1)], value=-1, description="Class"))
         self._controls = {control.description: control for control in (*source, *slow, *fast)}
         for control in self._controls.values():
-            control.style.description_width = "6.5em"
+            wide = "Slider" in type(control).__name__
+            control.style.description_width = "6.5em" if wide else "5em"
         for control in fast:
-            control.add_class("dga-wide")
+            control.add_class("dga-wide")  # where it is a slider
         self._redraws = [control.description for control in (*slow, *fast)]
         self._recomputes = [control.description for control in slow]
-        super().__init__(self._layout(source, [*slow, *fast], choose_class))
+        super().__init__(self._layout(choose_class))
         self.add_class("dga-explorer")
         self.add_class(f"dga-{name}")
         self._empty("This appears when the cells that run have finished.")
@@ -190,16 +191,22 @@ class Explorer(VBox):
         self._view_count = 0
         self.observe(self._appear, "_view_count")
 
-    def _layout(self, source: list[Any], others: list[Any], choose_class: bool) -> list[Any]:
-        """All parts from top to bottom: choices, controls, text, progress, pictures, legend."""
-        row: list[Any] = [*source]
-        if choose_class:
+    def _layout(self, upload: bool) -> list[Any]:
+        """All parts from top to bottom: lists, sliders, text, progress, pictures, legend."""
+        controls = self._controls.values()
+        sliders = [control for control in controls if "Slider" in type(control).__name__]
+        lists: list[Any] = [control for control in controls if control not in sliders]
+        if upload:
             self.upload = FileUpload(
                 accept="image/*", description="Own photo", tooltip="explain a photograph of yours"
             )
             self.upload.observe(self._take_photo, "value")
-            hint = HTML('<span class="dga-hint">up to 10 MB,<br>90 MB with make lab</span>')
-            row += [self.upload, hint]
+            hint = (
+                '<div class="dga-hint">up to 10 MB; up to 90 MB<br>with <code>make lab</code></div>'
+            )
+            lists += [self.upload, HTML(hint)]
+        head = HTML(panels.head())
+        head.add_class("dga-head")
         self._line = HTML()
         self._line.add_class("dga-text")
         self._bar = FloatProgress(
@@ -208,10 +215,10 @@ class Explorer(VBox):
         self._cells: list[tuple[Picture, HTML]] = []
         self._grid, self._legend = Box(), HTML()
         self._grid.add_class("dga-panels")
-        rows = [Box(row), Box(others)]
+        rows = [Box(lists), Box(sliders)]
         for box in rows:
             box.add_class("dga-row")
-        return [HTML(panels.head()), *rows, self._line, self._bar, self._grid, self._legend]
+        return [head, *rows, self._line, self._bar, self._grid, self._legend]
 
     def __repr__(self) -> str:
         return f"Explorer {self._name!r}: to use it, run all cells above and then this one."

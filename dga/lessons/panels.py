@@ -223,12 +223,15 @@ STYLE = """
 .dga-explorer { width: 100%; overflow: visible; container-type: inline-size; }
 .dga-explorer .widget-box { overflow: visible; }
 .dga-explorer .dga-row { display: flex; flex-flow: row wrap; gap: 0 12px; align-items: center; }
-.dga-explorer .dga-row > .widget-dropdown, .dga-explorer .dga-row > .widget-text
-  { flex: 0 1 23em; min-width: 14em; }
-.dga-explorer .dga-row > .widget-slider { flex: 1 1 20em; width: auto; }
-.dga-explorer .dga-row > .dga-wide { flex-basis: 100%; }
+.dga-explorer .dga-head { height: 0; min-height: 0; margin: 0; overflow: hidden; }
+.dga-explorer .dga-row > * { flex: 0 1 19em; min-width: 0; }
+.dga-explorer .dga-row > .widget-text { flex-basis: 11em; }
+.dga-explorer .dga-row select { min-width: 0; width: 100%; }
+.dga-explorer .dga-row > .widget-slider { flex: 1 1 26em; width: auto; }
+.dga-explorer .dga-row > .widget-slider.dga-wide { flex-basis: 100%; }
+.dga-explorer .dga-row > .widget-upload { flex: 0 0 auto; width: auto; }
 .dga-explorer .dga-text .widget-html-content
-  { height: 4.2em; overflow-y: auto; line-height: 1.4; font-size: 14px; white-space: normal; }
+  { height: 2.8em; overflow-y: auto; line-height: 1.4; font-size: 14px; white-space: normal; }
 .dga-explorer .dga-panels { display: grid; gap: 8px; margin: 2px;
   grid-template-columns: repeat(auto-fill, minmax(min(220px, 100%), 1fr)); }
 .dga-explorer .dga-panel { margin: 0; }
@@ -240,8 +243,9 @@ STYLE = """
 .dga-busy .dga-picture { opacity: 0.35; }
 .dga-legend { display: flex; flex-flow: row wrap; gap: 0 24px; line-height: 1.5; }
 .dga-legend i { display: inline-block; width: 90px; height: 10px; border: 1px solid #bbb; }
-.dga-hint { opacity: 0.75; font-size: 12px; line-height: 1.3; }
-@container (max-width: 600px) { .dga-explorer .dga-text .widget-html-content { height: 8.4em; } }
+.dga-hint { font-size: 12px; line-height: 1.2; white-space: normal; }
+@container (max-width: 700px) { .dga-explorer .dga-text .widget-html-content { height: 5.6em; } }
+@container (max-width: 420px) { .dga-explorer .dga-text .widget-html-content { height: 8.4em; } }
 """
 
 # What ipywidgets does not say to screen readers, and JupyterLab's shortcuts: without the attribute
