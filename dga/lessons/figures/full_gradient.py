@@ -322,20 +322,20 @@ def one_map(
     )
 
 
-def path_and_place(tiny: nn.Sequential) -> tuple[float, float, float]:
+def path_and_place(tiny: nn.Sequential) -> dict[str, tuple[float, float]]:
     """A line on which only x1 moves, and the attribution of x2 along it.
 
     Args:
         tiny: see `two_inputs`.
 
     Returns:
-        Lowest and highest IG of x2, and its Uniform FullGrad.
+        Method -> lowest and highest attribution of x2.
 
     Example:
-        >>> low, high, ufg = path_and_place(two_inputs())
+        >>> spans = path_and_place(two_inputs())
         Left: the plane of two inputs, ...
-        >>> round(low, 2), round(high, 2), round(ufg, 2)
-        (-2.06, -1.46, -1.55)
+        >>> [round(value, 2) for value in spans["IG"]]
+        [-2.06, -1.46]
     """
     side = torch.linspace(-0.5, 2.2, 271, dtype=torch.float64)
     x1 = torch.linspace(-0.2, 1.4, 41, dtype=torch.float64)
@@ -376,7 +376,10 @@ def path_and_place(tiny: nn.Sequential) -> tuple[float, float, float]:
         "do. Right: along that line Uniform FullGrad of x2 is constant, while IG of x2 rises in an "
         "arc and falls again.",
     )
-    return float(ig.min()), float(ig.max()), float(ufg.mean())
+    return {
+        name: (float(values.min()), float(values.max()))
+        for name, values in (("IG", ig), ("Uniform FullGrad", ufg))
+    }
 
 
 def so_what(model: Classifier, x: Tensor, local: Tensor, ufg: Tensor) -> None:
