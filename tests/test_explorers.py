@@ -280,11 +280,16 @@ def test_a_photo_of_ones_own(version):
 def test_a_large_photo_is_kept_small_and_the_same_one_can_come_again():
     explorer = small("method", "gi")
     content = photo("red", "jpeg", (6000, 4000))
-    file = {"name": "mine.jpg", "type": "image/jpeg", "content": memoryview(content)}
-    file |= {"size": len(content), "last_modified": datetime.now(timezone.utc)}
+    file = {"name": "mine.jpg", "type": "image/jpeg", "size": len(content)}
+    upload = explorer.upload
     for _ in range(2):
-        explorer.upload.value = (file,)
-        assert explorer.upload.value == ()
+        if isinstance(upload.value, dict):  # ipywidgets 7; what the browser sends
+            upload.metadata, upload.data = [file], [content]
+            upload._counter += 1
+        else:
+            moment = datetime.now(timezone.utc)
+            upload.value = ({**file, "content": memoryview(content), "last_modified": moment},)
+        assert not upload.value
         explorer.controls["Picture"].value = CAT
     assert explorer._photos["mine.jpg"].size == (1024, 683)
     assert explorer.controls["Picture"].options == (CAT, CAR, "mine.jpg")

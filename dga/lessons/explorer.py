@@ -197,9 +197,8 @@ class Explorer(VBox):
         sliders = [control for control in controls if "Slider" in type(control).__name__]
         lists: list[Any] = [control for control in controls if control not in sliders]
         if upload:
-            self.upload = FileUpload(
-                accept="image/*", description="Own photo", tooltip="explain a photograph of yours"
-            )
+            self.upload = FileUpload(accept="image/*", description="Own photo")
+            self.upload.tooltip = "explain a photograph of yours"  # ipywidgets 7 ignores it
             self.upload.observe(self._take_photo, "value")
             hint = (
                 '<div class="dga-hint">up to 10 MB; up to 90 MB<br>with <code>make lab</code></div>'
@@ -410,8 +409,8 @@ class Explorer(VBox):
         if isinstance(self.upload.value, tuple):
             self.upload.value = ()
         else:  # ipywidgets 7 makes the value from these
-            with self.upload.hold_sync():
-                self.upload.metadata, self.upload.data = [], []
+            self.upload.metadata, self.upload.data = [], []
+            self.upload.set_trait("value", {})
 
     def _say(self, text: str) -> None:
         self._text = text
