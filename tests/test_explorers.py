@@ -363,7 +363,7 @@ def test_without_a_browser_a_still_is_shown_beside_the_widget(monkeypatch):
     explorer = small("path")
     data, metadata = explorer._repr_mimebundle_()
     content = base64.b64decode(data["image/jpeg"])
-    assert Image.open(io.BytesIO(content)).width == 740 and len(content) <= 60_000
+    assert Image.open(io.BytesIO(content)).width == 748 and len(content) <= 60_000
     assert "Step 1 of 31" in metadata["image/jpeg"]["alt"]
     assert "run all cells above" in data["text/plain"]
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.model_id

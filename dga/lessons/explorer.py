@@ -246,16 +246,19 @@ class Explorer(VBox):
 
     @property
     def controls(self) -> Mapping[str, Any]:
+        """The controls by their visible names."""
         self._appear()  # what can be chosen depends on what is shown
         return self._controls
 
     @property
     def panels(self) -> Sequence[Panel]:
+        """The pictures that are shown."""
         self._appear()
         return self._panels
 
     @property
     def text(self) -> str:
+        """What the line says."""
         self._appear()
         return self._text
 

@@ -68,6 +68,7 @@ class Panel:
 
     @cached_property
     def image(self) -> Image.Image:
+        """The picture in bytes."""
         return Image.fromarray(np.rint(self.picture * 255).astype(np.uint8))
 
     def encoded(self) -> tuple[str, bytes]:
@@ -166,23 +167,23 @@ def _scales(panels: Sequence[Panel]) -> list[str]:
     return [scale for scale in SCALES if any(panel.scale == scale for panel in panels)]
 
 
-def still(panels: Sequence[Panel], heading: str, text: str, size: int = 180) -> bytes:
+def still(panels: Sequence[Panel], heading: str, text: str) -> bytes:
     """All of an explorer as one JPEG of at most 60 kB, for pages where no kernel runs.
 
     Args:
-        panels: four in a row.
+        panels: three or four in a row.
         heading, text: above and below them.
-        size: of a panel, in pixels.
 
     Example:
         >>> content = still([blank("a"), blank("b")], "Step: 1", "Nothing yet.")
         >>> Image.open(io.BytesIO(content)).size
-        (740, 307)
+        (748, 307)
     """
-    columns, gap, line = 4, 4, 17
-    width = columns * (size + gap) + gap
+    rows = -(-len(panels) // 4)
+    columns = max(3, -(-len(panels) // rows))
+    size, gap, line = 732 // columns - 4, 4, 17
+    width = 748
     above, below = (textwrap.wrap(part, width // 7) for part in (heading, text))
-    rows = -(-len(panels) // columns)
     pitch = size + 2 * line + 2 * gap
     top = (len(above) + 1) * line
     bottom = top + rows * pitch
@@ -209,9 +210,10 @@ def still(panels: Sequence[Panel], heading: str, text: str, size: int = 180) -> 
         x += 90 + round(draw.textlength(high, font)) + 6 * gap
     for k, words in enumerate(below, 1):
         draw.text((gap, bottom + k * line), words, "black", font)
-    for quality in (85, 75, 65, 55, 45, 30):
+    for quality in (85, 75, 65, 55, 45, 35, 25):
         buffer = io.BytesIO()
-        sheet.save(buffer, "jpeg", quality=quality, subsampling=0, optimize=True)
+        # Noise at the size of a pixel: colours at half the resolution cost less than blocks.
+        sheet.save(buffer, "jpeg", quality=quality, subsampling=2 * (quality < 60), optimize=True)
         if buffer.tell() <= _STILL:
             break
     return buffer.getvalue()
