@@ -169,8 +169,8 @@ def _scores(pairs: tuple[tuple[float, float], ...]) -> dict[str, Tensor]:
     model = dga.load_model("resnet")
     every = model.preprocess(pictures.images)
     parts = []
-    for first in range(0, len(every), 4):  # few at a time: less memory
-        x, objects = every[first : first + 4], pictures.masks[first : first + 4]
+    for first in range(0, len(every), 6):  # few at a time: less memory
+        x, objects = every[first : first + 6], pictures.masks[first : first + 6]
         with torch.no_grad():
             target = model(x).argmax(1)
         total, z = torch.zeros_like(x), x
