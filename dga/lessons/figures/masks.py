@@ -257,9 +257,9 @@ def taking_turns(both: Sequence[Tensor], weak: Sequence[Tensor]) -> None:
     for sequence, colour in ((weak, _WEAK), (both, _BOTH)):
         scores = [float(phi.sum()) for phi in sequence[: LAST + 1]]  # UFG adds up to the score
         left.plot(scores, "o-", color=colour, lw=1.5, ms=3.5)
-    left.set(xlabel="step n", ylabel="score", xlim=(-0.5, LAST + 0.5), ylim=(-0.5, None))
+    left.set(xlabel="step n", ylabel="score", xlim=(-0.5, LAST + 0.5), ylim=(-0.5, 11.2))
     left.set_title("what the network sees in the distilled cat", fontsize=11.5)
-    left.text(LAST, 8.8, "WC only", color=_WEAK, fontsize=11, ha="right", va="top")
+    left.text(7, 9.6, "WC only", color=_WEAK, fontsize=11, ha="center", va="bottom")
     left.text(LAST, 3.9, "both masks", color=_BOTH, fontsize=11, ha="right", va="top")
     tops = {key: [_loudest(phi) for phi in s] for key, s in (("both", both), ("weak", weak))}
     lines = (
