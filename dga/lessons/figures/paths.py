@@ -16,6 +16,7 @@ from matplotlib.transforms import Transform
 from torch import Tensor
 
 import dga
+from dga.engine import Engine
 from dga.lessons import plots
 
 Box = tuple[int, int, int, int]  # rows from and to, columns from and to
@@ -57,14 +58,16 @@ class Walk:
         return self.ends[1] - self.ends[0]
 
 
-def short_steps_first(steps: int, power: float = 3) -> Tensor:
-    """Edges of steps (steps + 1,) that are short near the baseline, where scores climb.
+def short_steps_first(steps: int, end: float = 0.1) -> Tensor:
+    """Edges of steps (steps + 1,): two thirds of the steps lie before `end`, where scores climb.
 
     Example:
-        >>> short_steps_first(2, power=2).tolist()
-        [0.0, 0.25, 1.0]
+        >>> short_steps_first(3, end=0.5).tolist()
+        [0.0, 0.25, 0.5, 1.0]
     """
-    return torch.linspace(0, 1, steps + 1) ** power
+    before = round(2 * steps / 3)
+    first = torch.linspace(0, end, before + 1)
+    return torch.cat([first[:-1], torch.linspace(end, 1, steps - before + 1)])
 
 
 def walk(model: Any, x: Tensor, target: int, edges: Tensor, start: Tensor | float = 0.0) -> Walk:
@@ -85,15 +88,15 @@ def walk(model: Any, x: Tensor, target: int, edges: Tensor, start: Tensor | floa
         >>> bool((path.terms.sum() - path.rise).abs() < 0.1 * path.rise)
         True
     """
+    engine = Engine(model, x, target)
+    look = engine.repeated(engine.score_and_gradient)
     origin = start + 0 * x
     span = x - origin
     middles, widths = (edges[1:] + edges[:-1]) / 2, edges.diff()
     scores, terms = [], []
-    for part in middles.split(4):
-        point = (origin + part.view(-1, 1, 1, 1) * span).requires_grad_()
-        score = model(point)[:, target]
-        (gradient,) = torch.autograd.grad(score.sum(), point)
-        scores.append(score.detach())
+    for middle in middles:
+        score, gradient = look(origin + middle * span)
+        scores.append(score)
         terms.append((span * gradient).sum(1))
     with torch.no_grad():
         first, last = model(torch.cat([origin, x]))[:, target].tolist()
@@ -117,7 +120,7 @@ def pixels_do_not_add_up(model: Any) -> None:
         scores.append(float(output.max()))
         sums.append(float(values.sum()))
         names.append(_short(model.classes[int(output.argmax())]))
-    figure, place = _sheet(2, 1, top=0.34, right=5.75, bottom=0.3)
+    figure, place = _sheet(2, 1, top=0.34, right=5.6, bottom=0.3)
     _picture(place(0, 0), look, f"it says: {names[0]}")
     panel = place(1, 0)
     _signed(panel, first, _limit(first), "Gradient*Input")
@@ -139,12 +142,12 @@ def pixels_do_not_add_up(model: Any) -> None:
     axes.invert_yaxis()
     axes.axvline(0, color="0.5", linewidth=0.8)
     axes.set_ylabel("photograph", fontsize=11.5)
-    x0 = left / width
-    y = 1 - 0.2 / height
-    figure.text(x0, y, "score of the class", color=_INK, fontsize=11.5, va="center")
-    figure.text(
-        x0 + 1.65 / width, y, "sum of Gradient*Input", color=_RED, fontsize=11.5, va="center"
-    )
+    for words, colour, down in (
+        ("score of the class", _INK, 0.15), ("sum of Gradient*Input", _RED, 0.36),
+    ):  # fmt: skip
+        figure.text(
+            left / width, 1 - down / height, words, color=colour, fontsize=11.5, va="center"
+        )
     _plain(axes)
     plots.show(
         figure,
@@ -188,7 +191,7 @@ def the_path(model: Any, x: Tensor, target: int, path: Walk) -> None:
     )
 
 
-def slope_and_sum(model: Any, x: Tensor, target: int, path: Walk, steps: int = 21) -> None:
+def slope_and_sum(model: Any, x: Tensor, target: int, path: Walk, steps: int = 9) -> None:
     """The slope of the score along the path, and how slowly the sum of even steps finds the rise.
 
     Args:
@@ -249,7 +252,7 @@ def one_picture_three_starts(
     from_grey: Walk,
     starts: Mapping[str, Tensor],
     box: Box,
-    steps: int = 25,
+    steps: int = 30,
 ) -> None:
     """IG from several baselines: the map, with the baseline in its corner, and a part enlarged.
 
@@ -262,7 +265,7 @@ def one_picture_three_starts(
     """
     paths = {"grey": (0 * x, from_grey)}
     for name, start in starts.items():
-        paths[name] = (start, walk(model, x, target, short_steps_first(steps, 2), start))
+        paths[name] = (start, walk(model, x, target, short_steps_first(steps), start))
     figure, place = _sheet(1 + len(paths), 2, top=0.52, right=0.98, bottom=0.35)
     look = _look(model, x)
     _picture(place(0, 0), look, "the photograph", box)
@@ -295,7 +298,7 @@ def fog_and_photograph(model: Any, x: Tensor, path: Walk, place_on_path: float =
     parts = (path.terms[early].sum(0), path.terms[~early].sum(0), path.terms.sum(0))
     limit = _limit(torch.stack(parts))
     names = (f"up to {_percent(place_on_path)}", "from there to 100 %", "both together: IG")
-    figure, place = _sheet(5, 1, top=0.52, right=0.98, bottom=0.08)
+    figure, place = _sheet(5, 1, top=0.52, right=0.98, bottom=0.15)
     title = f"the cat at {_percent(place_on_path)}\nof the contrast"
     _picture(place(0, 0), _look(model, place_on_path * x), title)
     _picture(place(1, 0), _look(model, x), "the photograph")
