@@ -477,7 +477,7 @@ def explore_methods(
         probability = iter(shown.scores(shown.x * kept[:, None]).softmax(1)[:, shown.target])
         drawn, says = [Panel("picture", shown.photo, shown.label)], []
         for key, keep in zip(known, kept.cpu().numpy()[..., None], strict=True):
-            label, p = METHODS[key].label, f"{next(probability):.2f}"
+            label, p = METHODS[key].label, _percent(next(probability))
             panel = heat(label, known[key], f"probability {p}")
             if values["Show"] == "picture":
                 panel = Panel(label, np.where(keep, shown.photo, 0.5), panel.value)

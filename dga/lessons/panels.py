@@ -12,6 +12,7 @@ from functools import cached_property
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from dga.lessons import plots
 from dga.lessons.plots import Pixels
@@ -81,7 +82,7 @@ class Panel:
         return "jpeg", buffer.getvalue()
 
 
-def heat(title: str, attribution: plots.Tensor, value: str = "") -> Panel:
+def heat(title: str, attribution: Tensor, value: str = "") -> Panel:
     """A panel with the map of an attribution: blue-white-red if it has negative values.
 
     Args:
@@ -98,7 +99,7 @@ def heat(title: str, attribution: plots.Tensor, value: str = "") -> Panel:
     return Panel(title, picture, value, "signed" if signed else "magnitude")
 
 
-def mask(title: str, kept: plots.Tensor, value: str = "") -> Panel:
+def mask(title: str, kept: Tensor, value: str = "") -> Panel:
     """A panel with a mask or a blend of masks: white where all channels stay.
 
     Args:
@@ -177,7 +178,7 @@ def still(panels: Sequence[Panel], heading: str, text: str) -> bytes:
     Example:
         >>> content = still([blank("a"), blank("b")], "Step: 1", "Nothing yet.")
         >>> Image.open(io.BytesIO(content)).size
-        (748, 307)
+        (748, 367)
     """
     rows = -(-len(panels) // 4)
     columns = max(3, -(-len(panels) // rows))
@@ -226,10 +227,10 @@ STYLE = """
 .dga-explorer .widget-box { overflow: visible; }
 .dga-explorer .dga-row { display: flex; flex-flow: row wrap; gap: 0 12px; align-items: center; }
 .dga-explorer .dga-head { height: 0; min-height: 0; margin: 0; overflow: hidden; }
-.dga-explorer .dga-row > * { flex: 0 1 19em; min-width: 0; }
-.dga-explorer .dga-row > .widget-text { flex-basis: 11em; }
+.dga-explorer .dga-row > * { flex: 1 1 19em; max-width: 24em; min-width: 0; }
+.dga-explorer .dga-row > .widget-text { flex: 0 1 11em; }
 .dga-explorer .dga-row select { min-width: 0; width: 100%; }
-.dga-explorer .dga-row > .widget-slider { flex: 1 1 26em; width: auto; }
+.dga-explorer .dga-row > .widget-slider { flex: 1 1 26em; width: auto; max-width: none; }
 .dga-explorer .dga-row > .widget-slider.dga-wide { flex-basis: 100%; }
 .dga-explorer .dga-row > .widget-upload { flex: 0 0 auto; width: auto; }
 .dga-explorer .dga-text .widget-html-content
@@ -247,7 +248,12 @@ STYLE = """
 .dga-legend i { display: inline-block; width: 90px; height: 10px; border: 1px solid #bbb; }
 .dga-hint { font-size: 12px; line-height: 1.2; white-space: normal; }
 @container (max-width: 700px) { .dga-explorer .dga-text .widget-html-content { height: 5.6em; } }
-@container (max-width: 420px) { .dga-explorer .dga-text .widget-html-content { height: 8.4em; } }
+@container (max-width: 420px) {
+  .dga-explorer .dga-text .widget-html-content { height: 8.4em; }
+  .dga-explorer .dga-row > .widget-slider { flex-wrap: wrap; height: auto; }
+  .dga-explorer .dga-row > .widget-slider > label
+    { width: 100% !important; text-align: left; height: 20px; line-height: 20px; }
+}
 """
 
 # What ipywidgets does not say to screen readers, and JupyterLab's shortcuts: without the attribute
