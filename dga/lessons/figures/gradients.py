@@ -30,7 +30,7 @@ def two_inputs() -> nn.Sequential:
     """A network small enough to see whole: two inputs, three ReLUs, one score, in float64.
 
     Example:
-        >>> two_inputs()(torch.zeros(1, 2).double()).item()
+        >>> round(two_inputs()(torch.zeros(1, 2).double()).item(), 3)
         0.6
     """
     tiny = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
