@@ -21,8 +21,8 @@ from dga.engine import PRECISIONS, precision
 from dga.experiments import processes
 from dga.experiments.allocator import keep_freed_memory
 from dga.experiments.comparison import markdown
-from dga.experiments.controls import CONTROLS
 from dga.experiments.evaluation import (
+    CONTROLS,
     LABELS,
     TABLE,
     Evaluation,

@@ -18,11 +18,10 @@ from PIL import Image
 from torch import nn
 
 import dga
-from dga import metrics
+from dga import controls, metrics
 from dga.__main__ import main
-from dga.experiments import comparison, controls, evaluation
-from dga.experiments.controls import CONTROLS
-from dga.experiments.evaluation import evaluate_folder, perturbation_scores
+from dga.experiments import class_activation, comparison, evaluation
+from dga.experiments.evaluation import CONTROLS, evaluate_folder, perturbation_scores
 from dga.zoo.preprocessing import resize_and_crop
 
 METHODS = ("random", "gi", "dga")
@@ -376,7 +375,7 @@ def test_grad_cam_by_hand():
     features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
     model = nn.Sequential(features, nn.Conv2d(4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    heat = controls.grad_cam(model, x, 1)
+    heat = class_activation.grad_cam(model, x, 1)
     weights = model[1].weight[1, :, 0, 0] / 64  # gradient of the mean of a 1x1 convolution
     expected = (weights[:, None, None] * features(x)).sum(1, keepdim=True).expand_as(x)
     torch.testing.assert_close(heat, expected)

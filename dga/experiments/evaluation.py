@@ -29,18 +29,20 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dga import __version__
 from dga.batches import Halving
+from dga.controls import CONTROLS as _CONTROLS
 from dga.engine import Engine, Progress, current_precision, ticks
+from dga.experiments.class_activation import grad_cam
 from dga.experiments.comparison import Measured, compared, markdown
-from dga.experiments.controls import CONTROLS
 from dga.experiments.processes import ALONE, Group
 from dga.filling import FILLS, Fill
-from dga.methods import METHODS
+from dga.methods import METHODS, Method
 from dga.metrics import SHARES, Order, pixel_perturbation
 from dga.validation import Targets, check_choice, check_count, check_targets, out_of_memory
 from dga.zoo.files import write_atomically
 from dga.zoo.photographs import load_photo
 
 TABLE = ("random", "gi", "gbp", "ig", "fg", "gig", "dga")  # of Table 1, and a random order
+CONTROLS = {**_CONTROLS, "gradcam": Method(grad_cam, "Grad-CAM", "#7f7f7f")}
 ALL = {"random": CONTROLS["random"], **METHODS, **CONTROLS}
 LABELS = {name: method.label for name, method in ALL.items()}
 ORDERS: tuple[Order, ...] = ("lerf", "morf")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dga.zoo.architectures import VGG, EfficientNetLite0, Inception, ResNet, Smooth
 from dga.zoo.checkpoints import load_state, read_state
-from dga.zoo.files import DATA, real_folder
+from dga.zoo.files import DATA
 from dga.zoo.preprocessing import Preprocess, resize_and_crop
 from dga.zoo.rendering import OBJECTS, SCENES, SIZE
 
@@ -133,37 +133,6 @@ def load_model(name: str, weights: str | Path | None = "default") -> Classifier:
         state = fetch() if weights == "default" else read_state(Path(weights))
         load_state(model, state, f"weights {str(weights)!r}", name)
     return model.eval()
-
-
-def squeezenet(download: bool = False) -> Classifier | None:
-    """SqueezeNet 1.1, trained on ImageNet, if its weights are on this machine.
-
-    They are taken from torchvision's cache, or in 8 bits from the optional folder of real
-    photographs.
-
-    Args:
-        download: fetch them (5 MB, once) where they are in neither place.
-
-    Returns:
-        As `load_model`, or None.
-
-    Raises:
-        ValueError: if they should be downloaded and cannot be.
-
-    Example:
-        >>> model = squeezenet()
-        >>> model is None or len(model.classes) == 1000
-        True
-    """
-    from torchvision.models import SqueezeNet1_1_Weights
-
-    name, folder = "squeezenet1_1", real_folder()
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    if (cache / SqueezeNet1_1_Weights.DEFAULT.url.rsplit("/", 1)[-1]).is_file():
-        return load_model(name)
-    if folder is not None:
-        return load_model(name, folder / f"{name}_imagenet.pt")
-    return load_model(name) if download else None
 
 
 def find_class(classes: tuple[str, ...], wanted: str | int) -> int:

@@ -22,8 +22,7 @@ import torch
 
 import dga
 from dga.experiments.comparison import compared
-from dga.experiments.controls import CONTROLS
-from dga.experiments.evaluation import TABLE, Evaluation, find_pictures
+from dga.experiments.evaluation import CONTROLS, TABLE, Evaluation, find_pictures
 from dga.filling import FILLS, Fill
 from dga.zoo.files import DATA, real_folder, write_atomically
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from dga.experiments import benchmark
 from dga.lessons import plots
 
 _INK, _GREY, _MISSED = "#00224e", "#7f7f7f", "#c23b22"
@@ -100,18 +99,18 @@ def stored_rows(stored: Mapping[str, Any]) -> None:
     plots.show(figure, f"Median and spread of measured ratios and their goals: {said}.")
 
 
-def sweeps(stored: Mapping[str, Any]) -> None:
+def sweeps(drawn: Figure) -> None:
     """The stored cost against N, the batch and the side of the picture.
 
     Args:
-        stored: `data/results/benchmark.json`.
+        drawn: by `dga.experiments.benchmark.plot`.
 
     Example:
-        >>> sweeps({"sweeps": {"batch": [{"batch": k, "dga": 2.0, "floor": 1.0} for k in (1, 2)]}})
+        >>> sweeps(Figure())
         Milliseconds a picture for DGA and the bare loop ...
     """
     plots.show(
-        benchmark.plot(stored["sweeps"]),
+        drawn,
         "Milliseconds a picture for DGA and the bare loop, in three panels: against N a straight "
         "line; against the batch; against the side of the picture, growing faster than a line.",
     )

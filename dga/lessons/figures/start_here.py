@@ -14,7 +14,7 @@ from dga.lessons.plots import Pixels
 from dga.methods import METHODS
 from dga.zoo.loading import Classifier
 
-PANEL = 2.4  # inches
+PANEL = 2.2  # inches
 _INK, _GREY = "#00224e", "#7f7f7f"
 _COLOURS = {METHODS[name].label: METHODS[name].colour for name in METHODS} | {"random order": _GREY}
 
@@ -63,7 +63,7 @@ def explanation(picture: Pixels, attribution: Tensor, said: str) -> None:
     """
     row = [picture, plots.heatmap(attribution), plots.overlay(picture, attribution)]
     columns = ["the picture", f"DGA: why {said}?", "its relevant parts"]
-    figure = plots.grid([row], columns=columns, panel=2.86, bar="magnitude")
+    figure = plots.grid([row], columns=columns, panel=2.4, bar="magnitude")
     plots.show(
         figure,
         f"Left the picture, in the middle its DGA heatmap for the class {said}, bright where "
@@ -181,7 +181,7 @@ def two_networks(picture: Pixels, maps: Mapping[str, Tensor]) -> None:
 
 def _titled(pictures: Sequence[Pixels], titles: Sequence[str]) -> Figure:
     """A row of pictures under titles of two lines."""
-    figure = Figure(figsize=(2.6 * len(pictures), 3.12), dpi=100)
+    figure = Figure(figsize=(2.3 * len(pictures), 2.82), dpi=100)
     for k, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         axes = figure.add_axes((k / len(pictures) + 0.005, 0.01, 1 / len(pictures) - 0.01, 0.82))
         axes.imshow(picture, vmin=0, vmax=1)
