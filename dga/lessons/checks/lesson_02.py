@@ -48,14 +48,14 @@ _ANY_BASELINE = Task(
     _cases,
     lambda m, x, t, s, n: (x - s) * _mean()(m, x, t, s, n),
     {
-        "the factor x - start is missing: a slope times a way is a rise": _mean(),
+        "the factor x - start is missing: a slope times a distance is a rise": _mean(),
         "this is the sum over the steps; take their mean": lambda m, x, t, s, n: (
             n * (x - s) * _mean()(m, x, t, s, n)
         ),
-        "you multiply by x; the way that a feature goes is x - start": lambda m, x, t, s, n: (
+        "you multiply by x; the distance that a feature goes is x - start": lambda m, x, t, s, n: (
             x * _mean()(m, x, t, s, n)
         ),
-        "the sign is turned: the way goes from start to x, x - start": lambda m, x, t, s, n: (
+        "the sign is turned: the path goes from start to x, x - start": lambda m, x, t, s, n: (
             (s - x) * _mean()(m, x, t, s, n)
         ),
         "your path still begins at grey; begin at start": lambda m, x, t, s, n: (

@@ -39,6 +39,11 @@ class Walk:
         slopes: (n,), of the score along the path.
         terms: (n, H, W), what each pixel gets in each step; their sum is Integrated Gradients.
         ends: the scores of the baseline and of the picture.
+
+    Example:
+        >>> step = Walk(torch.tensor([0.0, 1.0]), *torch.zeros(3, 1), ends=(0.5, 2.0))
+        >>> step.middles.tolist(), step.rise
+        ([0.5], 1.5)
     """
 
     edges: Tensor
@@ -106,7 +111,15 @@ def walk(model: Any, x: Tensor, target: int, edges: Tensor, start: Tensor | floa
 
 
 def pixels_do_not_add_up(model: Any) -> None:
-    """Gradient*Input of a photograph, and its sum beside the score for four of them."""
+    """Gradient*Input of a photograph, and its sum beside the score for four of them.
+
+    Args:
+        model: as `dga.load_model` gives it.
+
+    Example:
+        >>> pixels_do_not_add_up(dga.load_model("resnet"))
+        The photograph of a cat, and its Gradient*Input map...
+    """
     scores: list[float] = []
     sums: list[float] = []
     names: list[str] = []
@@ -158,7 +171,18 @@ def pixels_do_not_add_up(model: Any) -> None:
 
 
 def the_path(model: Any, x: Tensor, target: int, path: Walk) -> None:
-    """A film from grey to the photograph, and under it the score at every place."""
+    """A film from grey to the photograph, and under it the score at every place.
+
+    Args:
+        model, x, target: see `walk`.
+        path: from grey.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> the_path(model, x, 7, walk(model, x, 7, short_steps_first(6)))
+        Five pictures from plain grey to the photograph...
+    """
     stops = (0.0, 0.05, 0.1, 0.5, 1.0)
     with torch.no_grad():
         chances = torch.cat([model(a * x) for a in stops]).softmax(1)
@@ -198,11 +222,17 @@ def slope_and_sum(model: Any, x: Tensor, target: int, path: Walk, steps: int = 9
         model, x, target: see `walk`.
         path: of short steps first, for the slope itself.
         steps: how many bars.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> slope_and_sum(model, x, 7, walk(model, x, 7, short_steps_first(6)))
+        Left: the slope of the score...
     """
     even = walk(model, x, target, torch.linspace(0, 1, EVEN + 1)).slopes
     figure = Figure(figsize=(11, 3.7), layout="constrained", dpi=100)
     left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
-    few = even[EVEN // steps // 2 :: EVEN // steps]
+    few = even[EVEN // steps // 2 :: EVEN // steps].numpy()
     middles = 100 * (np.arange(steps) + 0.5) / steps
     left.bar(middles, few, width=94 / steps, color=_PALE)
     left.plot(100 * path.middles, path.slopes, color=_INK, linewidth=2)
@@ -262,6 +292,13 @@ def one_picture_three_starts(
         starts: name of each other baseline -> the baseline (1, C, H, W).
         box: of the part.
         steps: of the other paths, short ones first.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> path = walk(model, x, 7, short_steps_first(6))
+        >>> one_picture_three_starts(model, x, 7, path, {"pale": 0.5 * x}, (20, 40, 20, 40), 3)
+        The photograph of the cat beside IG from grey, pale;...
     """
     paths = {"grey": (0 * x, from_grey)}
     for name, start in starts.items():
@@ -293,7 +330,19 @@ def one_picture_three_starts(
 
 
 def fog_and_photograph(model: Any, x: Tensor, path: Walk, place_on_path: float = 0.1) -> None:
-    """What IG collects before a place on the path, and behind it, on one scale."""
+    """What IG collects before a place on the path, and behind it, on one scale.
+
+    Args:
+        model, x: the network and the photograph (1, C, H, W).
+        path: from grey.
+        place_on_path: 0 is grey, 1 the photograph.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> fog_and_photograph(model, x, walk(model, x, 7, short_steps_first(6)))
+        The cat at a tenth of its contrast...
+    """
     early = path.middles < place_on_path
     parts = (path.terms[early].sum(0), path.terms[~early].sum(0), path.terms.sum(0))
     limit = _limit(torch.stack(parts))
