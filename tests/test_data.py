@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from dga.zoo.photographs import PHOTOGRAPHS
 from dga.zoo.pictures import FIGURES, TEST, write_pictures
 from dga.zoo.preprocessing import resize_and_crop
 from dga.zoo.rendering import OBJECTS, SCENES, render
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(("split", "rows"), [("test", TEST), ("figures", FIGURES)])
@@ -183,3 +186,20 @@ def test_preprocess_small_narrow_and_shipped_pictures():
     assert np.array_equal(np.rint(SHAPES.restore(x) * 255), images)
     with pytest.raises(ValueError, match="uint8"):
         SHAPES(images.astype(float))
+
+
+@pytest.mark.parametrize("name", ["distillation_cat", "distillation_drawn"])
+def test_an_animation_shows_every_distilled_input_and_stops(name):
+    path = ROOT / "notebooks" / "pictures" / f"{name}.gif"
+    assert path.stat().st_size <= 1_500_000
+    with Image.open(path) as animation:
+        assert animation.n_frames == 31
+        assert animation.info["loop"] == 2  # played three times, then it rests on the result
+        frames = []
+        for k in range(31):
+            animation.seek(k)
+            frames.append(np.asarray(animation.convert("L"), dtype=float))
+    left, right = (slice(10, 234), slice(244, 468))  # the distilled input, the sum
+    light = [frame[40:250, right].mean() for frame in frames]
+    assert light[-1] > light[15] > light[0], "the sum grows"
+    assert all(np.abs(a - b)[40:250, left].any() for a, b in zip(frames, frames[1:], strict=False))

@@ -172,7 +172,7 @@ def _colour_bar(
     figure: Figure, x: float, y: float, width: float, height: float, *, signed: bool
 ) -> None:
     axes = figure.add_axes((x, y, width, height), label="colour bar")
-    levels = np.linspace(-1.0 if signed else 0.0, 1.0, 64)[::-1, None]
+    levels = np.linspace(-1.0 if signed else 0.0, 1.0, 64, dtype=np.float32)[::-1, None]
     axes.imshow(colours(levels, signed=signed), aspect="auto")
     axes.set_xticks([])
     axes.yaxis.tick_right()

@@ -56,7 +56,7 @@ def localisation() -> Iterator[Row]:
 
 
 def noise() -> Iterator[Row]:
-    """Every map explains the noisy picture and is tested on it, as in lesson 03."""
+    """Every map explains the noisy picture and is tested on it."""
     pictures = dga.load_images("test", 20)
     for name in tqdm(NETWORKS, desc="networks"):
         model = dga.load_model(name)

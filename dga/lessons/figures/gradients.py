@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -33,13 +34,13 @@ def two_inputs() -> nn.Sequential:
         >>> round(two_inputs()(torch.zeros(1, 2).double()).item(), 3)
         0.6
     """
-    tiny = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)).double()
+    first, last = nn.Linear(2, 3), nn.Linear(3, 1)
     with torch.no_grad():
-        tiny[0].weight.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-0.5, 1.0]]))
-        tiny[0].bias.copy_(torch.tensor([-1.0, 0.2, -0.6]))
-        tiny[2].weight.copy_(torch.tensor([[1.0, 1.5, -2.0]]))
-        tiny[2].bias.fill_(0.3)
-    return tiny
+        first.weight.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-0.5, 1.0]]))
+        first.bias.copy_(torch.tensor([-1.0, 0.2, -0.6]))
+        last.weight.copy_(torch.tensor([[1.0, 1.5, -2.0]]))
+        last.bias.fill_(0.3)
+    return nn.Sequential(first, nn.ReLU(), last).double()
 
 
 def dust(model: Classifier, x: Tensor, target: int) -> None:
@@ -82,7 +83,7 @@ def folded_sheet(tiny: nn.Sequential, x2: float) -> None:
     folds = tiny[0](points).detach().T.reshape(3, 251, 251)
 
     figure = Figure(figsize=(10, 3.7))
-    sheet = figure.add_axes((0.0, 0.03, 0.33, 0.86), projection="3d")
+    sheet: Any = figure.add_axes((0.0, 0.03, 0.33, 0.86), projection="3d")
     shade = matplotlib.colormaps[plots.SIGNED](slope / 6 + 0.5)
     sheet.plot_surface(x, y, score, facecolors=shade, rcount=126, ccount=126, antialiased=False)
     line = torch.stack([side, torch.full_like(side, x2)], 1)
@@ -387,7 +388,7 @@ def _signed(values: Tensor, limit: float) -> Pixels:
 
 def _few(grey: Pixels) -> Pixels:
     """In twelve steps, for a small file."""
-    return np.rint(12 * grey) / 12
+    return (np.rint(12 * grey) / 12).astype(np.float32)
 
 
 def _cut(picture: Pixels) -> Pixels:

@@ -35,11 +35,11 @@ def photograph(model: Classifier, x: Tensor) -> None:
     with torch.no_grad():
         top = model(x)[0].softmax(0).topk(5)
     names = [model.classes[k] for k in top.indices.tolist()]
-    figure = Figure(figsize=(7.2, 3.2), dpi=100)
+    figure = Figure(figsize=(6.0, 2.5), dpi=100)
     picture = figure.add_axes((0.01, 0.03, 0.42, 0.94))
     picture.imshow(model.preprocess.restore(x)[0])
     picture.set_axis_off()
-    axes = figure.add_axes((0.62, 0.17, 0.34, 0.72))
+    axes = figure.add_axes((0.66, 0.2, 0.32, 0.68))
     axes.barh(range(5), top.values.tolist(), color=_INK)
     axes.set_yticks(range(5), names, fontsize=11)
     axes.invert_yaxis()
@@ -63,7 +63,7 @@ def explanation(picture: Pixels, attribution: Tensor, said: str) -> None:
     """
     row = [picture, plots.heatmap(attribution), plots.overlay(picture, attribution)]
     columns = ["the picture", f"DGA: why {said}?", "its relevant parts"]
-    figure = plots.grid([row], columns=columns, panel=2.4, bar="magnitude")
+    figure = plots.grid([row], columns=columns, panel=2.2, bar="magnitude")
     plots.show(
         figure,
         f"Left the picture, in the middle its DGA heatmap for the class {said}, bright where "
@@ -155,7 +155,7 @@ def removed(model: Classifier, x: Tensor, attribution: Tensor, top: float, kept:
     ]
     titles = ["all pixels", f"without the top {top:.0%}", f"only the top {kept:.0%}"]
     columns = [f"{title}:\n{name}" for title, name in zip(titles, said, strict=True)]
-    figure = _titled(model.preprocess.restore(seen), columns)
+    figure = _titled(list(model.preprocess.restore(seen)), columns)
     plots.show(figure, "; ".join(column.replace("\n", " ") for column in columns) + ".")
 
 
@@ -181,7 +181,7 @@ def two_networks(picture: Pixels, maps: Mapping[str, Tensor]) -> None:
 
 def _titled(pictures: Sequence[Pixels], titles: Sequence[str]) -> Figure:
     """A row of pictures under titles of two lines."""
-    figure = Figure(figsize=(2.3 * len(pictures), 2.82), dpi=100)
+    figure = Figure(figsize=(2.22 * len(pictures), 2.73), dpi=100)
     for k, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         axes = figure.add_axes((k / len(pictures) + 0.005, 0.01, 1 / len(pictures) - 0.01, 0.82))
         axes.imshow(picture, vmin=0, vmax=1)
