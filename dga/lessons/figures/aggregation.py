@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,9 +17,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import dga
-from dga import metrics
+from dga import controls, metrics
 from dga.distillation import DistillationStep
-from dga.experiments import controls
 from dga.lessons import plots
 from dga.lessons.plots import Pixels
 from dga.zoo.files import DATA
@@ -154,7 +154,7 @@ def knobs(model: Any, steps: Steps) -> None:
     """
     x, target = steps[0].distilled, _named(model, steps[0].distilled)
     total = _positive(steps)
-    negative = torch.stack([step.attribution[0] for step in steps]).sum(0) - total
+    negative = -_positive(steps, -1)
 
     def turned(**options: Any) -> Tensor:
         return dga.distilled_gradient_aggregation(model, x, target, **options)[0]
@@ -162,7 +162,7 @@ def knobs(model: Any, steps: Steps) -> None:
     def weighed(beta: float) -> Tensor:
         return total + beta * negative
 
-    rows = {
+    rows: dict[str, dict[float, Tensor]] = {
         "N": {1: turned(steps=1), 5: turned(steps=5), 30: total},
         "q": {0.5: turned(epc_quantile=0.5), 0.9: total, 1.0: turned(epc_quantile=1.0)},
         "beta": {0.0: total, 0.5: weighed(0.5), 1.0: weighed(1.0)},
@@ -191,10 +191,11 @@ def knobs(model: Any, steps: Steps) -> None:
     plots.show(
         figure,
         "Three rows of heatmaps of the cat, one for each knob. N: specks at 1, a smooth map at "
-        "30. q: at 0.5 the map spreads, at 1 it gathers. beta: at 0 a smooth map, at 0.5 and 1 "
-        "isolated specks. Beside each row LeRF and MoRF against the knob. On the photograph LeRF "
-        "climbs with N and falls steeply with beta, and MoRF falls a little with beta; on the "
-        "drawn pictures the curves are flat but for a small fall of both with beta.",
+        "30. q: at 0.5 edges and forehead come up, at 1 only eyes and nose stay. beta: at 0 "
+        "a smooth map, at 0.5 and 1 isolated specks. Beside each row LeRF and MoRF against the "
+        "knob. On the photograph LeRF climbs with N and falls steeply with beta, and MoRF falls a "
+        "little with beta; on the drawn pictures the curves are flat but for a small fall of both "
+        "with beta.",
     )
 
 
@@ -311,8 +312,8 @@ def cut_and_constant() -> None:
     legend = "    ".join(
         f"{'●■▲◆▼'[k % 5]} {_NETWORKS.get(name, name)}" for k, name in enumerate(networks)
     )
-    figure.text(0.5, 0.995, f"{number} photographs a network, 95 % intervals:   {legend}",
-                fontsize=10.5, va="top", ha="center", color="0.25")  # fmt: skip
+    heading = f"{number} photographs a network, 95 % intervals, grey where they hold 0:   {legend}"
+    figure.text(0.5, 0.995, heading, fontsize=10.5, va="top", ha="center", color="0.25")
     plots.show(
         figure,
         f"Five methods minus DGA on {number} photographs a network, with intervals. "
@@ -357,7 +358,7 @@ def stability(
     }
     for k, (name, a) in enumerate(panels.items()):
         box = ((3.95 + k * (_PANEL + 0.08)) / wide, 0.35 / high)
-        picture = _heat(a[0], like=clean[0])
+        picture = _heat(a[0], 1, like=clean[0])
         _picture(figure.add_axes((*box, _PANEL / wide, _PANEL / high)), picture, name)
     bar = figure.add_axes(
         ((4.0 + 3 * (_PANEL + 0.08)) / wide, 0.35 / high, 0.12 / wide, _PANEL / high)
@@ -369,7 +370,7 @@ def stability(
         "Left, change of the map against noise, both logarithmic: with the masks of the clean run "
         "it falls like the square root of the noise; with its own masks it stays near one half at "
         "every level. Right, the maps without and with noise, bright in the same places, and their "
-        "difference, which is as strong as the map itself on eyes and nose.",
+        "difference on the same scale: specks, brightest on the eyes.",
     )
 
 
@@ -378,14 +379,18 @@ def stability(
 
 def _named(model: Any, x: Tensor) -> Tensor:
     """The class, (1,), that the network names."""
+    gc.collect()  # engines and their copies of the network wait in cycles; a lesson has 700 MB
     with torch.no_grad():
         named: Tensor = model(x).argmax(1)
     return named
 
 
-def _positive(steps: Steps) -> Tensor:
-    """The sum of the positive parts, (C, H, W)."""
-    return torch.stack([step.attribution[0].clamp(min=0) for step in steps]).sum(0)
+def _positive(steps: Steps, sign: int = 1) -> Tensor:
+    """The sum of the positive parts, (C, H, W); of the negative ones, with sign -1."""
+    total = torch.zeros(())
+    for step in steps:
+        total = total + (sign * step.attribution[0]).clamp(min=0)
+    return total
 
 
 def _growing(steps: Iterable[DistillationStep]) -> tuple[Tensor, Tensor, Tensor]:
