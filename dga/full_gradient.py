@@ -159,9 +159,9 @@ def uniform_share(
 ) -> Tensor:
     """How much of the score Uniform FullGrad spreads evenly, |f - <g,x>| / (|<g,x>| + |f - <g,x>|).
 
-    It compares sums. Near 1 nearly the whole score is spread evenly, which need not show in the map:
-    so it is on networks of smooth layers, or when a constant was added to all scores, which softmax
-    does not see.
+    It compares sums: near 1 nearly the whole score is spread evenly, which need not show in the
+    map. So it is on networks of smooth layers, or when a constant was added to all scores, which
+    softmax does not see.
 
     Args:
         model, inputs, targets, extra_args: see `gradient`.

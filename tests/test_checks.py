@@ -7,7 +7,7 @@ import torch
 
 import dga
 from dga.lessons import checks
-from dga.lessons.checks import TASKS, Wrong
+from dga.lessons.checks import TASKS, Wrong, lesson_00, lesson_01, lesson_04, lesson_11
 
 MISTAKES = [(name, message) for name, task in TASKS.items() for message in task.mistakes]
 
@@ -158,3 +158,58 @@ def test_choices(capsys):
         checks.choice("B", "A", why)
     with pytest.raises(Wrong, match="one letter"):
         checks.choice(None, "A", why)
+
+
+@pytest.mark.parametrize(
+    ("modest", "boaster", "words"),
+    [
+        (lambda x: None, lambda x: x, "modest returns nothing yet"),
+        (lambda x: x, lambda x: x**6, "which is the truth"),
+        (lambda x: 1 - torch.relu(1 - x), lambda x: x**6, "fold at x = 1 itself"),
+        (lambda x: 1 - torch.relu(1 - 2 * x), lambda x: x**2, "climb late"),
+        (lambda x: 1 + 0 * x, lambda x: x, "modest is 1.00 at x = 0"),
+    ],
+)
+def test_scores_that_lie(modest, boaster, words, capsys):
+    lesson_01.liars(modest, boaster)
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("message", lesson_04._PIXELS.mistakes)
+def test_lesson_04_names_mistakes(message, capsys):
+    lesson_04.pixel_mask(lesson_04._PIXELS.mistakes[message])
+    assert capsys.readouterr().out == f"Not yet: {message}\n"
+
+
+def test_lesson_00_asks_for_the_right_object_and_for_few_pixels():
+    model = dga.load_model("resnet")
+    pair = dga.load_images("two", 1)
+    x = model.preprocess(pair.images)
+    classes = int(pair.labels[0]), int(pair.second_labels[0])
+    first, second = (dga.distilled_gradient_aggregation(model, x, t) for t in classes)
+    other = dga.distilled_gradient_aggregation(model, x, (max(classes) + 1) % 10)
+    check = lesson_00.two_objects
+    assert check(model, x, classes, first, second).startswith("Right")
+    assert "why_first asks for the other" in check(model, x, classes, second, first)
+    assert "neither of the two" in check(model, x, classes, first, other)
+    assert "shape" in check(model, x, classes, first, x[0])
+    ask = lesson_00.fewest_pixels
+    x = model.preprocess(dga.load_images("figures", 1).images)
+    assert "whole number from 1 to 100" in ask(model, x, dga.gradient, 0)
+    assert ask(model, x, dga.gradient_times_input, 100).startswith("It holds")
+    assert ask(model, x, lambda model, x: -x.abs(), 1).startswith("Not yet")
+    curve = dga.pixel_perturbation(
+        model, x, dga.fullgrad(model, x), None, "lerf", shares=[1 - k / 100 for k in range(1, 101)]
+    )[0]
+    least = next(k for k, p in enumerate(curve.tolist(), 1) if p >= 0.5)
+    assert ask(model, x, dga.fullgrad, least).startswith(f"Right: {least} %")
+    assert ask(model, x, dga.fullgrad, least - 1).startswith("Not yet")
+
+
+def test_lesson_11_knows_a_plan_from_a_wish():
+    plan = lesson_11.plan
+    assert plan(0.1, 10, 100_000, 30).startswith("Too long")
+    assert plan(0.001, 10, 10, 30).startswith("It fits, but")
+    # 1,000 pictures: 3 * 31 + 6 passes and 7 * 21 forward passes at a third, 0.1 s each.
+    hours = 1000 * 0.1 * (99 + 49) / 3600
+    assert plan(0.1, 10, 1000, 30).startswith(f"A plan: {hours:.1f} hours; 33% of it")
