@@ -56,9 +56,9 @@ def parts(shares: Mapping[str, float]) -> None:
     for (name, share), colour in zip(shares.items(), colours, strict=True):
         axes.barh(0, share, left=start, color=colour)
         wide = share > 0.15
-        axes.text(start + share / 2, 0 if wide else 0.45, f"{name} {share:.0%}",
-                  ha="center" if wide else "left", va="center" if wide else "bottom",
-                  rotation=0 if wide else 25, color="white" if wide else "black",
+        place = start + share / 2, 0 if wide else 0.95 if name == "selection" else 0.45
+        axes.text(*place, f"{name} {share:.0%}", ha="center" if wide else "left",
+                  va="center" if wide else "bottom", color="white" if wide else "black",
                   fontsize=11)  # fmt: skip
         start += share
     axes.set(xlim=(0, 1.08), ylim=(-0.5, 1.5))
