@@ -15,7 +15,7 @@ from dga.lessons.checks.task import Wrong
 
 MOST = 8  # looks
 PHOTOGRAPHS = ("coffee", "rocket")  # not the cat, on which the lesson's figures are drawn
-_EMPTY = "Write the function above, and run both cells again."
+_EMPTY = "Write the function, and run the cell again."
 _TIE = 0.02  # what rounding alone can move LeRF and MoRF of a single map
 
 
@@ -27,7 +27,7 @@ def from_memory(answer: Callable[..., Any]) -> None:
 
     Example:
         >>> from_memory(lambda model, x, target, N, q, beta: None)
-        Write the function above, and run both cells again.
+        Write the function, and run the cell again.
         >>> from_memory(lambda model, x, target, N, q, beta: x.abs())  # doctest: +ELLIPSIS
         Not yet: the value at ...
     """
@@ -53,7 +53,7 @@ def eight_looks(answer: Callable[..., Any]) -> None:
 
     Example:
         >>> eight_looks(lambda model, x, target: None)
-        Write the function above, and run both cells again.
+        Write the function, and run the cell again.
         >>> eight_looks(lambda model, x, target: x[0])
         Not yet: return a tensor of the shape of x, (1, 3, 224, 224).
     """

@@ -53,6 +53,12 @@ def many_answers(model: Any, steps: Steps, shown: Sequence[int] = (0, 1, 15, 30)
         model: the network.
         steps: all steps, of one picture.
         shown: which of them.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> many_answers(model, list(dga.distill(model, x)))  # doctest: +ELLIPSIS
+        Four distilled inputs ...
     """
     looks = [_steps(model.preprocess.restore(steps[n].distilled)[0], 19) for n in shown]
     maps = [_heat(steps[n].attribution[0]) for n in shown]
@@ -75,6 +81,12 @@ def sum_and_steps(model: Any, photographs: Mapping[str, Iterable[DistillationSte
     Args:
         model: the network.
         photographs: name -> all steps of one picture; the first is also shown as heatmaps.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> sum_and_steps(model, {"cat": dga.distill(model, x)})  # doctest: +ELLIPSIS
+        Above, the sum of the positive parts ...
     """
     figure = Figure(figsize=(4 * _PANEL + 0.95, _PANEL + 3.35), dpi=100)
     wide, high = figure.get_size_inches()
@@ -116,6 +128,13 @@ def below_zero(model: Any, picture: Pixels, steps: Iterable[DistillationStep]) -
         model: the network.
         picture: (H, W, 3).
         steps: all steps of it.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> picture = model.preprocess.restore(x)[0]
+        >>> below_zero(model, picture, dga.distill(model, x))  # doctest: +ELLIPSIS
+        A photograph of an astronaut, and three heatmaps: ...
     """
     zero = torch.zeros(())
     heaps, counts = {"above 0": zero, "below 0": zero}, {"above 0": 0, "below 0": 0}
@@ -151,6 +170,12 @@ def knobs(model: Any, steps: Steps) -> None:
     Args:
         model: the network.
         steps: of the paper's choice, all of one picture.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> knobs(model, list(dga.distill(model, x)))  # doctest: +ELLIPSIS
+        Three rows of heatmaps of the cat, ...
     """
     x, target = steps[0].distilled, _named(model, steps[0].distilled)
     total = _positive(steps)
@@ -206,6 +231,12 @@ def zero_line(model: Any, steps: Steps, at: Sequence[int] = (0, 29)) -> None:
         model: the network.
         steps: all steps of one picture.
         at: the two steps.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> zero_line(model, list(dga.distill(model, x)))  # doctest: +ELLIPSIS
+        Two curves of gradient times input, ...
     """
     target = _named(model, steps[0].distilled)
     figure = Figure(figsize=(10.4, 3.5), layout="constrained", dpi=100)
@@ -249,6 +280,14 @@ def with_and_without(model: Any, picture: Pixels, steps: Steps) -> None:
         model: the network.
         picture: (H, W, 3).
         steps: all steps of DGA.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> picture = model.preprocess.restore(x)[0]
+        >>> steps = list(dga.distill(model, x))
+        >>> with_and_without(model, picture, steps)  # doctest: +ELLIPSIS
+        The cat, its DGA map ...
     """
     x, target = steps[0].distilled, _named(model, steps[0].distilled)
     maps = {
@@ -272,7 +311,12 @@ def with_and_without(model: Any, picture: Pixels, steps: Steps) -> None:
 
 
 def cut_and_constant() -> None:
-    """What the cut at zero and the constant are worth on photographs, from the stored results."""
+    """What the cut at zero and the constant are worth on photographs, from the stored results.
+
+    Example:
+        >>> cut_and_constant()  # doctest: +ELLIPSIS
+        Five methods minus DGA ...
+    """
     with PHOTOGRAPHS.open(newline="") as file:
         table = [row for row in csv.DictReader(file) if row["fill"] == "mean"]
     networks = list(dict.fromkeys(row["network"] for row in table))
@@ -332,6 +376,11 @@ def stability(
         own: the map at each level, (1, C, H, W).
         frozen: the same with the masks of the clean run.
         clean: the map without noise.
+
+    Example:
+        >>> a = torch.rand(1, 3, 8, 8)
+        >>> stability((0.1, 0.01), [2 * a, 2 * a], [1.1 * a, 1.03 * a], a)  # doctest: +ELLIPSIS
+        Left, change of the map against noise, ...
     """
     moved = [[float((a - clean).norm() / clean.norm()) for a in maps] for maps in (own, frozen)]
     figure = Figure(figsize=(4.0 + 3 * _PANEL + 1.15, _PANEL + 0.85), dpi=100)
