@@ -22,7 +22,7 @@ def check_samples(folder: Path) -> dict[str | None, bool]:
         "import numpy as np\nfrom dga.lessons import plots\n"
         "value = 0.5\nprint(f'value {value:.3f}')",
         "tile = np.full((8, 8, 3), value)\nplots.show(plots.grid([[tile]]), 'a grey square')",
-        "noise = np.random.default_rng(0).random((64, 64, 3))\n"
+        "noise = 0.4 + 0.2 * np.random.default_rng(0).random((128, 128, 3))\n"
         "plots.show(plots.grid([[noise]]), 'specks')",
     ]
     executed = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -39,7 +39,7 @@ def check_samples(folder: Path) -> dict[str | None, bool]:
         elif change == "specks":
             book.cells[2].source = cells[2].replace("(0)", "(1)")
         elif change == "coarse figure":
-            book.cells[2].source = cells[2].replace("3))", "3)) * 0.8")
+            book.cells[2].source = cells[2].replace("0.4 +", "0.5 +")
         elif change == "cleared":
             book.cells[0].execution_count, book.cells[0].outputs = None, []
         nbformat.write(book, folder / f"{change}.ipynb")

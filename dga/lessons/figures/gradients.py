@@ -50,6 +50,11 @@ def dust(model: Classifier, x: Tensor, target: int) -> None:
         model: the network.
         x: one picture, (1, 3, 224, 224).
         target: the class.
+
+    Example:
+        >>> model, x = dga.load_model("resnet"), torch.rand(1, 3, 224, 224)
+        >>> dust(model, x, 0)
+        A tabby cat; its gradient, ...
     """
     photo = model.preprocess.restore(x)[0]
     values = dga.gradient(model, x, target)[0].sum(0)
@@ -74,6 +79,10 @@ def folded_sheet(tiny: nn.Sequential, x2: float) -> None:
     Args:
         tiny: see `two_inputs`.
         x2: where the walk goes, along x1.
+
+    Example:
+        >>> folded_sheet(two_inputs(), 0.9)
+        Left: the score over two inputs, ...
     """
     side = torch.linspace(-0.5, 2, 251, dtype=torch.float64)
     x, y = torch.meshgrid(side, side, indexing="xy")
@@ -84,7 +93,7 @@ def folded_sheet(tiny: nn.Sequential, x2: float) -> None:
 
     figure = Figure(figsize=(10, 3.7))
     sheet: Any = figure.add_axes((0.0, 0.03, 0.33, 0.86), projection="3d")
-    shade = matplotlib.colormaps[plots.SIGNED](slope / 6 + 0.5)
+    shade = matplotlib.colormaps[plots.SIGNED]((slope / 6 + 0.5).numpy())
     sheet.plot_surface(x, y, score, facecolors=shade, rcount=126, ccount=126, antialiased=False)
     line = torch.stack([side, torch.full_like(side, x2)], 1)
     along = tiny(line).detach()[:, 0]
@@ -132,6 +141,11 @@ def neighbours(model: Classifier, x: Tensor, near: Tensor, target: int) -> None:
         model: the network.
         x, near: one picture and its neighbour, (1, 3, 224, 224).
         target: the class.
+
+    Example:
+        >>> model, x = dga.load_model("resnet"), torch.rand(1, 3, 224, 224)
+        >>> neighbours(model, x, x + 0.01, 0)
+        The eye of the cat with noise ...
     """
     eye = _cut(model.preprocess.restore(near)[0])
     values = [dga.gradient(model, one, target)[0].sum(0) for one in (x, near)]
@@ -153,6 +167,10 @@ def calmer(maps: Mapping[str, Tensor]) -> None:
 
     Args:
         maps: by title, (1, 3, 224, 224).
+
+    Example:
+        >>> calmer({"gradient": torch.randn(1, 3, 224, 224)})
+        1 maps of the cat, ...
     """
     sums = [a[0].sum(0) for a in maps.values()]
     drawn = [_signed(v, _limit(v)) for v in sums]
@@ -177,6 +195,12 @@ def contributions(rows: Mapping[str, tuple[Classifier, Tensor, int]], mask: Tens
     Args:
         rows: label -> network, one picture (1, 3, H, W), class; the drawn picture last.
         mask: bool, (H, W), the object of the drawn picture.
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> one = model, torch.rand(1, 3, 64, 64), 0
+        >>> contributions({"first": one, "second": one}, torch.eye(64).bool())
+        Two rows, the cat and a drawn picture ...
     """
     drawn = []
     for model, x, target in rows.values():
@@ -227,6 +251,10 @@ def hits(differences: Mapping[str, Tensor], base: str) -> None:
     Args:
         differences: short name of a method -> its share minus that of `base`, (pictures,).
         base: what is subtracted, in words.
+
+    Example:
+        >>> hits({"gi": torch.linspace(0.1, 0.3, 20)}, "the gradient")
+        Mean differences with 95 % intervals, minus the gradient: Gradient*Input +0.20.
     """
     figure = Figure(figsize=(7.2, 0.8 + 0.6 * len(differences)), layout="constrained")
     axes = figure.subplots()
@@ -282,6 +310,11 @@ def too_little_too_much(sets: Mapping[str, tuple[Tensor, Tensor]]) -> None:
 
     Args:
         sets: label -> sum of Gradient*Input, and rise of the score from grey, (pictures,) each.
+
+    Example:
+        >>> points = torch.rand(5), torch.rand(5)
+        >>> too_little_too_much({"drawn": points, "photographs": points})
+        Left: a curve that climbs and levels off; ...
     """
     figure = Figure(figsize=(10, 3.5), layout="constrained")
     early, late, real = figure.subplots(1, 3)
@@ -340,6 +373,11 @@ def promises(model: Classifier, x: Tensor, promised: Tensor, fell: Tensor) -> No
         model: the network.
         x: one picture, (1, 3, 224, 224).
         promised, fell: by patch, (7, 7).
+
+    Example:
+        >>> model, x = dga.load_model("resnet"), torch.rand(1, 3, 224, 224)
+        >>> promises(model, x, torch.randn(7, 7), torch.randn(7, 7))
+        A 7 by 7 grid of patches of the cat, ...
     """
     limit = float(torch.cat([promised, fell]).abs().max())
     photo = model.preprocess.restore(x)[0]
