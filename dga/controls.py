@@ -89,7 +89,7 @@ def ig_cut(model: Model, inputs: Tensor, targets: Targets = None, **options: Any
     """Integrated Gradients without its negative features.
 
     Example:
-        >>> import torch
+        >>> nn = torch.nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
         >>> bool(ig_cut(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
         True
@@ -101,7 +101,7 @@ def ufg_cut(model: Model, inputs: Tensor, targets: Targets = None, **options: An
     """Uniform FullGrad without its negative features.
 
     Example:
-        >>> import torch
+        >>> nn = torch.nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
         >>> bool(ufg_cut(model, torch.rand(1, 3, 2, 2), 1).min() >= 0)
         True
@@ -116,7 +116,7 @@ def dga_weak(model: Model, inputs: Tensor, targets: Targets = None, **options: A
     """DGA with the weak contributor mask alone (Eq. 6).
 
     Example:
-        >>> import torch
+        >>> nn = torch.nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
         >>> bool(dga_weak(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
         True
@@ -128,7 +128,7 @@ def dga_extreme(model: Model, inputs: Tensor, targets: Targets = None, **options
     """DGA with the extreme positive contributor mask alone.
 
     Example:
-        >>> import torch
+        >>> nn = torch.nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
         >>> bool(dga_extreme(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
         True
@@ -142,7 +142,7 @@ def dga_random_masks(
     """DGA whose masks rank random numbers: the same sizes and schedule, nothing selected.
 
     Example:
-        >>> import torch
+        >>> nn = torch.nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
         >>> dga_random_masks(model, torch.rand(2, 3, 2, 2), 1, steps=4).shape
         torch.Size([2, 3, 2, 2])
@@ -157,7 +157,7 @@ def dga_gradient_times_input(
     """DGA with x*g in place of Uniform FullGrad: without the bias terms.
 
     Example:
-        >>> import torch
+        >>> nn = torch.nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
         >>> bool(dga_gradient_times_input(model, torch.rand(1, 3, 2, 2), 1, steps=2).min() >= 0)
         True

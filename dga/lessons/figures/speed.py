@@ -107,7 +107,7 @@ def sweeps(drawn: Figure) -> None:
 
     Example:
         >>> sweeps(Figure())
-        Milliseconds a picture for DGA and the bare loop ...
+        Milliseconds a picture for DGA and the bare loop, in three panels: ...
     """
     plots.show(
         drawn,
