@@ -162,8 +162,8 @@ def weak_masks_repeat() -> Row:
         found.append((f"step {n}", f"{weak[n].mean():.2f} against {both[n].mean():.2f}",
                       verdict(low, high)))  # fmt: skip
     return Row(
-        "With weak contributor masks alone the steps mark the same features again; extreme ones "
-        "end that (Fig. 4)", "04", "overlap of the strongest 5 % with the step before, weak only "
+        "With weak contributor masks alone the steps mark the same features again more than with "
+        "extreme ones as well (Fig. 4)", "04", "overlap of the strongest 5 % with the step before, weak only "
         "against both masks: " + parts(found), verdicts(found),
     )  # fmt: skip
 
