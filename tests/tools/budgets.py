@@ -55,12 +55,10 @@ def folded(cell: Any) -> bool:
 
 
 def path_of(book: Any) -> list[Any]:
-    """The cells before "Going deeper"."""
+    """The cells before the one that begins with the heading "Going deeper"."""
     cells = []
     for cell in book["cells"]:
-        if cell["cell_type"] == "markdown" and re.search(
-            r"^#+ Going deeper", "".join(cell["source"]), re.MULTILINE
-        ):
+        if "".join(cell["source"]).startswith("## Going deeper\n"):
             break
         cells.append(cell)
     return cells

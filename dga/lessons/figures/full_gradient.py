@@ -31,22 +31,6 @@ _EARLY = ("stem", "stage 1", "stage 2", "stage 3")
 _INK, _GREY, _FOR, _AGAINST = "#00224e", "#7f7f7f", "#d62f2f", "#2f55d6"
 
 
-def two_inputs() -> nn.Sequential:
-    """The network that is small enough for a pencil: two inputs, three ReLUs, one score, float64.
-
-    Example:
-        >>> round(two_inputs()(torch.tensor([[1.5, 0.5]]).double()).item(), 3)
-        3.1
-    """
-    hidden, score = nn.Linear(2, 3), nn.Linear(3, 1)
-    with torch.no_grad():
-        hidden.weight.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-0.5, 1.0]]))
-        hidden.bias.copy_(torch.tensor([-1.0, 0.2, -0.6]))
-        score.weight.copy_(torch.tensor([[1.0, 1.5, -2.0]]))
-        score.bias.fill_(0.3)
-    return nn.Sequential(hidden, nn.ReLU(), score).double()
-
-
 def by_stage(terms: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
     """The bias terms of EfficientNet-Lite0, collected by the stages of that network.
 
@@ -326,13 +310,14 @@ def path_and_place(tiny: nn.Sequential) -> dict[str, tuple[float, float]]:
     """A line on which only x1 moves, and the attribution of x2 along it.
 
     Args:
-        tiny: see `two_inputs`.
+        tiny: see `pencil.two_inputs`.
 
     Returns:
         Method -> lowest and highest attribution of x2.
 
     Example:
-        >>> spans = path_and_place(two_inputs())
+        >>> from dga.lessons.figures import pencil
+        >>> spans = path_and_place(pencil.two_inputs())
         Left: the plane of two inputs, ...
         >>> [round(value, 2) for value in spans["IG"]]
         [-2.06, -1.46]

@@ -27,22 +27,6 @@ EYE = (52, 38, 56)  # row, column and side of a square around an eye of the cat
 _INK, _TANGENT, _FAINT = "#00224e", "#c23b22", "#a5a5a5"
 
 
-def two_inputs() -> nn.Sequential:
-    """A network small enough to see whole: two inputs, three ReLUs, one score, in float64.
-
-    Example:
-        >>> round(two_inputs()(torch.zeros(1, 2).double()).item(), 3)
-        0.6
-    """
-    first, last = nn.Linear(2, 3), nn.Linear(3, 1)
-    with torch.no_grad():
-        first.weight.copy_(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-0.5, 1.0]]))
-        first.bias.copy_(torch.tensor([-1.0, 0.2, -0.6]))
-        last.weight.copy_(torch.tensor([[1.0, 1.5, -2.0]]))
-        last.bias.fill_(0.3)
-    return nn.Sequential(first, nn.ReLU(), last).double()
-
-
 def dust(model: Classifier, x: Tensor, target: int) -> None:
     """The photograph, its gradient, and both around one eye, enlarged.
 
@@ -77,11 +61,12 @@ def folded_sheet(tiny: nn.Sequential, x2: float) -> None:
     """The score over two inputs as a surface, its slope from above, and a walk across the folds.
 
     Args:
-        tiny: see `two_inputs`.
+        tiny: see `pencil.two_inputs`.
         x2: where the walk goes, along x1.
 
     Example:
-        >>> folded_sheet(two_inputs(), 0.9)
+        >>> from dga.lessons.figures import pencil
+        >>> folded_sheet(pencil.two_inputs(), 0.9)
         Left: the score over two inputs, ...
     """
     side = torch.linspace(-0.5, 2, 251, dtype=torch.float64)
