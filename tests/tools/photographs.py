@@ -1,11 +1,12 @@
 """Table 1 on real photographs, with controls, for days if need be: it goes on where it stopped.
 
-python tests/tools/photographs.py run NETWORK [FILL]    evaluates; keeps curves in build/photographs
-python tests/tools/photographs.py table                 writes data/results/photographs.csv
+python tests/tools/photographs.py run NETWORK [FILL ...]   evaluates; keeps build/photographs
+python tests/tools/photographs.py table                    writes data/results/photographs.csv
 
-NETWORK is squeezenet1_1 or efficientnet_lite0, FILL mean (default), blur or linear. The photographs
-are those of the optional folder (DGA_REAL), in an order drawn once: the table takes the batches
-that every method has done, and says how many pictures that are.
+NETWORK is squeezenet1_1 or efficientnet_lite0, FILL mean (default), blur or linear; several fills
+share their maps and go together. The photographs are those of the optional folder (DGA_REAL), in an
+order drawn once: the table takes the batches that every method has done, and says how many pictures
+that are.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ import argparse
 import csv
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 import dga
 from dga.experiments.comparison import compared
 from dga.experiments.evaluation import CONTROLS, TABLE, Evaluation, find_pictures
-from dga.filling import FILLS, Fill
+from dga.filling import Fill
 from dga.zoo.files import DATA, real_folder, write_atomically
 
 ROOT = Path(__file__).parent.parent.parent
@@ -45,17 +46,17 @@ def shuffled(folder: Path) -> Path:
     return links
 
 
-def evaluation(network: str, fill: Fill) -> Evaluation:
+def evaluation(network: str, fills: Sequence[Fill]) -> Evaluation:
     folder = real_folder()
     if folder is None:
         raise SystemExit("name a folder of real photographs in the environment variable DGA_REAL")
     weights = folder / f"{network}_imagenet.pt"
     model: Any = dga.load_model(network, weights if weights.exists() else "default")
-    output = KEPT / f"{network}-{fill}.csv"
-    return Evaluation(model, shuffled(folder), output, methods=METHODS, fills=(fill,))
+    output = KEPT / f"{network}-{'+'.join(fills)}.csv"
+    return Evaluation(model, shuffled(folder), output, methods=METHODS, fills=fills)
 
 
-def done(parts: Path, fill: Fill) -> Iterator[list[str]]:
+def done(parts: Path) -> Iterator[list[str]]:
     """The table's lines of one run, of the batches that every method has done."""
     starts = sorted({path.name[:6] for path in parts.glob("*-*.csv")})
     whole = [s for s in starts if all((parts / f"{s}-{m}.csv").exists() for m in METHODS)]
@@ -68,7 +69,7 @@ def done(parts: Path, fill: Fill) -> Iterator[list[str]]:
                 for row in csv.DictReader(file):
                     curve = [float(value) for value in row["curve"].split()]
                     mean = sum(curve) / len(curve)
-                    scores.setdefault((method, fill, row["measure"]), []).append(mean)
+                    scores.setdefault((method, row["fill"], row["measure"]), []).append(mean)
 
     measured = {key: torch.tensor(values, dtype=torch.float64) for key, values in scores.items()}
     yield from csv.reader(io.StringIO(compared(measured)))
@@ -79,8 +80,8 @@ def table() -> None:
     writer = csv.writer(text, lineterminator="\n")
     header: list[str] = []
     for network in NETWORKS:
-        for fill in FILLS:
-            lines = list(done(KEPT / f"{network}-{fill}.parts", fill))
+        for parts in sorted(KEPT.glob(f"{network}-*.parts"), reverse=True):  # mean comes first
+            lines = list(done(parts))
             if lines and not header:
                 header = ["network", *lines[0]]
                 writer.writerow(header)
@@ -94,14 +95,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("network", nargs="?", choices=NETWORKS)
-    parser.add_argument("fill", nargs="?", choices=FILLS, default="mean")
+    parser.add_argument("fills", nargs="*", metavar="FILL", help="mean (default), blur, linear")
     options = parser.parse_args()
     if options.what == "table":
         table()
     elif options.network is None:
         parser.error("run needs a network: " + " or ".join(NETWORKS))
     else:
-        evaluation(options.network, cast(Fill, options.fill)).run(progress=True)
+        evaluation(options.network, options.fills or ["mean"]).run(progress=True)
 
 
 if __name__ == "__main__":
