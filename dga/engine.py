@@ -25,11 +25,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from dga.recording import Recorded, Step
-from dga.twin import fused, runner, unwrapped
+from dga.twin import fused, keeps_a_generator, runner, unwrapped
 from dga.validation import (
     Model,
     Targets,
     Watch,
+    WritesParameters,
     check_choice,
     check_extra_args,
     check_inputs,
@@ -132,6 +133,7 @@ class Engine:
             self.inputs = inputs.detach().as_subclass(Tensor).clone(memory_format=layout)
             self._extra = tree_map(_own, tuple(extra_args))
             self._requested = requested.clone() if isinstance(requested, Tensor) else requested
+        self._own_parameters = False
         self._use_layout(layout)
         self._resolved: Tensor | Callable | None = None
         self._probabilities = self._warned = False
@@ -252,22 +254,32 @@ class Engine:
                 self._fast = self._fused(leaf, output)
             return leaf, output
         try:
-            watch = Watch()
+            watch = self._watch()
             result = self._watched(x, watch)
             # Its normalisation makes everything contiguous anyway.
             if "instance_norm" not in watch.called or self._layout == torch.contiguous_format:
                 return result
+        except WritesParameters:
+            self._own_parameters = True
+            self._use_layout(self._layout)
+            return self._forward(x, mode)
         except Exception as error:
             # Some networks insist on contiguous memory (`view`), others are simply wrong: then the
             # error below is their own.
             if self._layout == torch.contiguous_format or out_of_memory(error):
                 raise
         self._use_layout(torch.contiguous_format)
-        return self._watched(x, Watch())
+        return self._watched(x, self._watch())
+
+    def _watch(self) -> Watch:
+        model = self._model
+        shared = isinstance(model, nn.Module) and not self._own_parameters
+        return Watch(model.parameters() if shared else ())
 
     def _fused(self, leaf: Tensor, output: Any) -> Any:
         """From the third pass on, the network with its batch norms fused, if it does the same."""
-        network = fused(self._model, self._layout) if self._copied else None
+        fixed = self._copied and not self._own_parameters
+        network = fused(self._model, self._layout) if fixed else None
         if network is None:
             return False
         with torch.no_grad(), self._autocast():
@@ -284,7 +296,8 @@ class Engine:
             before = _random_state(x.device)
             leaf, output = self._run(x, None, watch)
         # Somebody else may have drawn, in another thread.
-        if before != _random_state(x.device) and not self._repeats(x, output):
+        drew = watch.drew or keeps_a_generator(self._model) or before != _random_state(x.device)
+        if drew and not self._repeats(x, output):
             raise ValueError(
                 f"model ({self._label}) draws random numbers in its forward pass, so its score is "
                 "not a function of the input: switch that off (call model.eval(), and set the "
@@ -325,7 +338,7 @@ class Engine:
     def _use_layout(self, layout: torch.memory_format) -> None:
         self._layout = layout
         with torch.inference_mode(False):
-            self.network, self.module = runner(self._model, layout)
+            self.network, self.module = runner(self._model, layout, self._own_parameters)
         self._copied = self.module is not None and self.module is self.network
         self.inputs = self.inputs.contiguous(memory_format=layout)
 

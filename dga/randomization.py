@@ -10,9 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dga.twin import _caught, unwrapped
+
+_POWER_STEPS = 30  # torch takes 15 when a spectral norm is put on
 
 
 def cascading_randomization(model: nn.Module, *, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
@@ -105,10 +109,26 @@ def _randomise(
             if torch.equal(p, before[key]) and p.is_floating_point():
                 spread = p.float().std(correction=0) or p.float().abs().mean() or 0.01
                 p.normal_().mul_(float(spread)).add_(before[key].mean())
+        _measure_norm_again(layer)
     for key, p in parameters.items():
         if torch.equal(p, before[key]):
             path = f"{name}.{key}" if name else key
             raise ValueError(f"parameter {path!r} could not be randomised ({p.dtype})")
+
+
+def _measure_norm_again(layer: nn.Module) -> None:
+    """A spectral norm knows its weights by vectors that it improves only in training mode."""
+    hooks = [h for h in layer._forward_pre_hooks.values() if isinstance(h, SpectralNorm)]
+    inside = getattr(layer, "parametrizations", {})
+    named = [n for n, ps in inside.items() if any(isinstance(p, _SpectralNorm) for p in ps)]
+    before = layer.training
+    layer.train()
+    for _ in range(_POWER_STEPS):
+        for hook in hooks:
+            hook(layer, None)
+        for name in named:
+            getattr(layer, name)
+    layer.train(before)
 
 
 class _Seeded(TorchDispatchMode):

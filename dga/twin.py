@@ -8,14 +8,18 @@ hooks, a patched forward, a script), it runs itself, and is put back after every
 
 from __future__ import annotations
 
+import random
+import sys
 import threading
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -31,35 +35,33 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
-def runner(model: Any, layout: torch.memory_format) -> tuple[Network, Any]:
+def runner(model: Any, layout: torch.memory_format, own: bool = False) -> tuple[Network, Any]:
     """What passes run, and the module that does it: a twin, the model itself, or None.
 
     Args:
         model: a module, or any callable.
         layout: of the weights of convolutions.
+        own: copy the parameters as well, for a forward that writes into them.
     """
     if not isinstance(model, nn.Module):
         return model, None
     try:
         known = {id(module) for module in model.modules()}
         if not any(_runs_itself(module, known) for module in model.modules()):
-            twin = _Copy(layout).module(model)
+            twin = _Copy(layout, own).module(model)
             return twin, twin
     except TypeError:  # not made like other Python objects
         pass
-    return partial(_run_and_put_back, model), model
+    return partial(_run_and_put_back, model, own), model
 
 
 def fused(model: nn.Module, layout: torch.memory_format) -> nn.Module | None:
     """A twin of fewer layers, if one can be made of a model that can be copied."""
-
-    def twin() -> nn.Module:
-        return _Copy(layout).module(model)
-
-    pairs = fusable(model, twin)
+    # What is traced sits in cycles of references for a while: with the model's own weights.
+    pairs = fusable(model, lambda: _Copy(torch.contiguous_format).module(model))
     if not pairs:
         return None
-    made = twin()
+    made = _Copy(layout).module(model)
     fuse(made, pairs)
     return made
 
@@ -117,14 +119,48 @@ def _shortens(module: nn.Module) -> bool:
     return getattr(module, "max_norm", None) is not None
 
 
+def keeps_a_generator(model: Any) -> bool:
+    """Whether a forward may draw random numbers that nobody else notices."""
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    return any(isinstance(v, _GENERATORS) for module in modules for v in vars(module).values())
+
+
+def _copied_generator(value: Any) -> Any:
+    if isinstance(value, torch.Generator):
+        return torch.Generator(value.device).set_state(value.get_state())
+    return deepcopy(value)
+
+
+def _holds_values_only(value: Any) -> bool:
+    """Whether it is somebody's own object of numbers, texts and tensors: a counter, a memory.
+
+    Objects that lead to other objects may lead anywhere (a trainer, its data): they are shared.
+    """
+    kind = type(value)
+    home = kind.__module__.partition(".")[0]
+    if kind.__new__ is not object.__new__ or home in _SHARED or not hasattr(value, "__dict__"):
+        return False
+    return all(_is_value(v) for v in vars(value).values())
+
+
+def _is_value(value: Any, depth: int = 2) -> bool:
+    if type(value) in _CONTAINERS:
+        held = (*value, *value.values()) if isinstance(value, dict) else value
+        return depth > 0 and all(_is_value(v, depth - 1) for v in held)
+    return value is None or isinstance(value, bool | int | float | str | Tensor)
+
+
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, set, tuple, deque)
+_GENERATORS = (torch.Generator, numpy.random.Generator, numpy.random.RandomState, random.Random)
+_SHARED = frozenset({*sys.stdlib_module_names, "torch", "numpy"}) - {"__main__"}
 
 
 class _Copy:
     """Makes one twin; what the model holds twice, the twin holds twice."""
 
-    def __init__(self, layout: torch.memory_format) -> None:
+    def __init__(self, layout: torch.memory_format, own: bool = False) -> None:
         self._layout = layout
+        self._own = own
         self._made: dict[int, Any] = {}
 
     def module(self, module: nn.Module) -> nn.Module:
@@ -153,14 +189,19 @@ class _Copy:
         if isinstance(value, partial):
             keywords = {key: self._value(v) for key, v in value.keywords.items()}
             return partial(self._value(value.func), *map(self._value, value.args), **keywords)
-        kind = type(value)
-        if not isinstance(value, Tensor) and kind not in _CONTAINERS:
-            return value
         if id(value) in self._made:
             return self._made[id(value)]
+        kind = type(value)
         made: Any
         if isinstance(value, Tensor):
             made = self._tensor(value)
+        elif isinstance(value, _GENERATORS):
+            made = _copied_generator(value)
+        elif kind not in _CONTAINERS:
+            if not _holds_values_only(value):
+                return value
+            made = object.__new__(kind)
+            made.__dict__.update({key: self._value(v) for key, v in vars(value).items()})
         elif kind in (deque, defaultdict):
             made = value.copy()
         elif kind in (dict, OrderedDict):
@@ -175,7 +216,7 @@ class _Copy:
         return made
 
     def _tensor(self, value: Tensor) -> Tensor:
-        if not isinstance(value, nn.Parameter) or value.is_inference():
+        if not isinstance(value, nn.Parameter) or self._own or value.is_inference():
             return value.detach().clone()
         if value.dim() == 4:
             # Laid out like the inputs; a copy where that is another layout.
@@ -198,14 +239,14 @@ def _is_private(name: str) -> bool:
 _one_at_a_time = threading.RLock()
 
 
-def _run_and_put_back(model: nn.Module, *arguments: Any) -> Any:
+def _run_and_put_back(model: nn.Module, own: bool, *arguments: Any) -> Any:
     # Another thread must not take what is lent for what the model has.
-    with _one_at_a_time, _as_it_was(model):
+    with _one_at_a_time, _as_it_was(model, own):
         return model(*arguments)
 
 
 @contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
+def _as_it_was(model: nn.Module, own: bool) -> Iterator[None]:
     """Lends it detached parameters and copies of what a pass may change; puts all of it back."""
     scripts = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
     scripted = [(b, b._version, b.clone()) for m in scripts for b in m.buffers(recurse=False)]
@@ -215,13 +256,19 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
 
     def lend(value: Any, changes: bool = True) -> Any:
         kind = type(value)
-        if not isinstance(value, Tensor) and kind not in _CONTAINERS:
-            return value
         if id(value) in lent:
             return lent[id(value)]
+        made: Any
         if isinstance(value, Tensor):
-            copied = changes or value.is_inference()
-            made: Any = value.detach().clone() if copied else value.detach()
+            copied = changes or own or value.is_inference()
+            made = value.detach().clone() if copied else value.detach()
+        elif isinstance(value, _GENERATORS):
+            made = _copied_generator(value)
+        elif kind not in _CONTAINERS:
+            if not _holds_values_only(value):
+                return value
+            made = object.__new__(kind)
+            made.__dict__.update({key: lend(v) for key, v in vars(value).items()})
         elif kind in (tuple, set):
             made = kind(map(lend, value))
         else:
@@ -233,15 +280,15 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
 
     try:
         for module, attributes in before:
-            own = vars(module)
+            now = vars(module)
             for name, value in attributes.items():
                 if name not in _REGISTERED:
-                    own[name] = lend(value)
+                    now[name] = lend(value)
             for kind in ("_buffers", "_parameters"):
                 changes = kind == "_buffers" or _shortens(module)
                 held = attributes[kind].items()
-                own[kind] = {k: None if t is None else lend(t, changes) for k, t in held}
-            own["_compiled_call_impl"] = None
+                now[kind] = {k: None if t is None else lend(t, changes) for k, t in held}
+            now["_compiled_call_impl"] = None
         yield
     finally:
         for module, attributes in before:

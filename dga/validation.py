@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -54,18 +54,24 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class Watch(TorchFunctionMode):
     """Watches a forward pass: what it calls, and what no module gives away.
 
-    Stops `F.dropout(..., training=True)` and its like.
+    Stops `F.dropout(..., training=True)` and its like, and what would write into a parameter.
+
+    Args:
+        parameters: tensors that are not to be written into.
 
     Attributes:
         called: names of the functions that were called.
         leaf: the input of the pass; normalising anything else by its own statistics, weights for
             example, is harmless.
+        drew: whether random numbers came out of a generator of the network's own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.called: set[str] = set()
         self.leaf: Tensor | None = None
+        self.drew = False
+        self._memory = {p.untyped_storage()._cdata for p in parameters if _has_memory(p)}
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -73,6 +79,12 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").partition(".")[0]  # a graph's have an overload behind
         self.called.add(name)
+        self.drew |= isinstance(kwargs.get("generator"), torch.Generator)
+        written = kwargs.get("out", args[0] if args and _writes(name) else None)
+        if isinstance(written, Tensor) and _has_memory(written):
+            with torch._C.DisableTorchFunction():
+                if written.untyped_storage()._cdata in self._memory:
+                    raise WritesParameters(name)
         if name == "conv2d" and self.leaf is not None and self.leaf.dim() == 3:
             convolved = args[0] if args else kwargs["input"]
             if convolved.dim() == 3:  # torch takes a picture without a batch too
@@ -94,6 +106,19 @@ class Watch(TorchFunctionMode):
                 "batch: call model.eval() first"
             )
         return func(*args, **kwargs)
+
+
+class WritesParameters(Exception):
+    """A forward pass is about to write into the model's own parameters."""
+
+
+def _writes(name: str) -> bool:
+    """Whether a function of torch changes its first argument: add_, __setitem__, __iadd__."""
+    return name.startswith(("__set", "__i")) or (name.endswith("_") and name[:1] != "_")
+
+
+def _has_memory(value: Tensor) -> bool:
+    return type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
 
 
 def _comes_from(value: Any, leaf: Tensor | None) -> bool:

@@ -243,6 +243,72 @@ def keeps_a_list_and_a_plain_tensor():
     return of_class(model, pictures())
 
 
+@case
+def writes_into_its_parameters():
+    def forward(m, x):
+        m.seen.data.add_(1)
+        with torch.no_grad():
+            m.peak[0] = torch.maximum(m.peak[0], x.detach().abs().max())
+        for layer in m.net:
+            if hasattr(layer, "weight"):
+                layer.weight.data.clamp_(-0.3, 0.3)
+        return m.net(x)
+
+    values = {"seen": nn.Parameter(torch.zeros(())), "peak": nn.Parameter(torch.zeros(2))}
+    return of_class(Lambda(forward, net=small(), **values).double(), pictures())
+
+
+@case
+def hooked_and_writes_into_its_parameters():
+    model, *rest = writes_into_its_parameters()
+    model.net.register_forward_hook(lambda module, args, out: 2 * out)
+    return (model, *rest)
+
+
+class _Memory:
+    """Somebody's own object, which a forward fills."""
+
+    def __init__(self) -> None:
+        self.calls, self.means, self.sum = 0, [], torch.zeros((), dtype=torch.float64)
+
+    def add(self, x: Tensor) -> None:
+        self.calls += 1
+        self.means.append(float(x.detach().mean()))
+        self.sum += x.detach().sum()
+
+    def __repr__(self) -> str:
+        return f"{self.calls} {self.means} {self.sum}"
+
+
+@case
+def remembers_in_an_object():
+    def forward(m, x):
+        m.memory.add(x)
+        return m.net(x)
+
+    model = Lambda(forward, net=small()).double()
+    model.memory = _Memory()
+    return of_class(model, pictures())
+
+
+@case
+def hooked_and_remembers_in_an_object():
+    model, *rest = remembers_in_an_object()
+    model.net.register_forward_hook(lambda module, args, out: 2 * out)
+    return (model, *rest)
+
+
+@case
+def seeds_its_own_generator():
+    def forward(m, x):
+        m.generator.manual_seed(0)
+        return m.net(x + torch.rand(x.shape, generator=m.generator, dtype=x.dtype))
+
+    model = Lambda(forward, net=small()).double()
+    model.generator = torch.Generator()
+    return of_class(model, pictures())
+
+
 class _Slotted(nn.Module):
     __slots__ = ("__secret", "width")
 

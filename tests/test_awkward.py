@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import warnings
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -168,6 +170,24 @@ class Noisy(nn.Module):
         return self.net(x + 1e-3 * torch.randn_like(x))
 
 
+class OwnNoise(Noisy):
+    """Noise that leaves no trace in torch's, numpy's and Python's own generators."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, x):
+        g = self.generator
+        if isinstance(g, torch.Generator):
+            return self.net(x + torch.randn(x.shape, generator=g, dtype=x.dtype))
+        return self.net(x + (g.normal() if hasattr(g, "normal") else g.random()))
+
+
+def _noise_of(generator):
+    return lambda x: (x + torch.rand(x.shape, generator=generator, dtype=x.dtype)).mean((2, 3))
+
+
 def _drops(x):
     y = x.flatten(2).transpose(1, 2)
     return F.scaled_dot_product_attention(y, y, y, dropout_p=0.3).mean(1)
@@ -177,6 +197,11 @@ def _drops(x):
     ("model", "message"),
     [
         (Noisy().eval(), "draws random numbers"),
+        (OwnNoise(torch.Generator()).eval(), "draws random numbers"),
+        (OwnNoise(np.random.default_rng(0)).eval(), "draws random numbers"),
+        (OwnNoise(np.random.RandomState(0)).eval(), "draws random numbers"),
+        (OwnNoise(random.Random(0)).eval(), "draws random numbers"),
+        (_noise_of(torch.Generator()), "draws random numbers"),
         (_drops, "random"),
         (lambda x: F.dropout(x.mean((2, 3)), 0.2, training=True), r"dropout\(training=True\)"),
         (lambda x: x.mean((2, 3)) * torch.rand(()), "random"),
@@ -193,6 +218,18 @@ def _drops(x):
 def test_what_cannot_be_explained_says_why(model, message, method):
     with pytest.raises((ValueError, TypeError), match=message):
         METHODS[method](model, pictures(), 0)
+
+
+@pytest.mark.parametrize("generator", [torch.Generator(), np.random.default_rng(0)])
+def test_a_generator_of_the_model_is_left_alone(generator):
+    def now():
+        kept = isinstance(generator, torch.Generator)
+        return generator.get_state().tolist() if kept else generator.bit_generator.state
+
+    before = now()
+    with pytest.raises(ValueError, match="draws random numbers"):
+        dga.gradient(OwnNoise(generator).double().eval(), pictures(), 0)
+    assert now() == before
 
 
 def test_the_error_of_a_broken_model_is_its_own():

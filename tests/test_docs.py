@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,18 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     heat = names["maps"]["DGA"]
     assert heat.shape == names["x"].shape and heat.any()
     assert (tmp_path / "heatmaps.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("more", "errors"), [("", 0), ('dga.gradient(3, "x")\n', 2)])
+def test_the_code_of_the_readme_is_typed(tmp_path, more, errors):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    path = tmp_path / "ten_lines.py"
+    path.write_text(code + more)
+    config = f"--config-file={ROOT / 'pyproject.toml'}"
+    run = [sys.executable, "-m", "mypy", config, str(path)]
+    said = subprocess.run(run, cwd=ROOT, capture_output=True, text=True).stdout
+    assert said.count(" error: ") == errors, said
+    assert ("Success" in said) == (errors == 0), said
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():

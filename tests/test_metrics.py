@@ -250,6 +250,17 @@ def test_cascading_randomization_changes_every_parameter_and_the_output(kind):
     assert not torch.allclose(again, other)
 
 
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.*:FutureWarning")
+@pytest.mark.parametrize("norm", [parametrizations.spectral_norm, spectral_norm])
+def test_a_randomised_spectral_norm_still_norms(norm):
+    layer = norm(nn.Linear(6, 5)).eval()
+    layer(torch.rand(2, 6))
+    *_, (_, changed) = metrics.cascading_randomization(nn.Sequential(layer, nn.Linear(5, 2)))
+    assert not changed[0].training
+    changed(torch.rand(2, 6))
+    assert float(torch.linalg.matrix_norm(changed[0].weight, 2)) == pytest.approx(1, rel=0.01)
+
+
 def test_cascading_randomization_of_patched_compiled_and_fixed_networks():
     plain = nn.Linear(4, 2)
     patched, bound = nn.Linear(4, 2), nn.Linear(4, 2)
