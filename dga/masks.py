@@ -165,6 +165,9 @@ def _rows(values: Tensor) -> Tensor:
     return values.flatten(1)
 
 
+_SAMPLE = 4096
+
+
 def _order_statistic(rows: Tensor, rank: int) -> Tensor:
     """The value with `rank` values before it, of every row sorted ascending, without sorting.
 
@@ -182,11 +185,25 @@ def _order_statistic(rows: Tensor, rank: int) -> Tensor:
 
 def _by_partition(rows: Tensor, rank: int) -> Tensor:
     """Selects several times faster than torch does on a CPU, on memory shared with the tensor."""
-    values = rows.numpy()
-    row = np.empty_like(values[0])  # one at a time: it stays in the cache, and is written only once
-    found = np.empty_like(values[:, 0])
-    for k in range(len(values)):
-        np.copyto(row, values[k])
-        row.partition(rank)
-        found[k] = row[rank]
-    return torch.from_numpy(found)
+    return torch.from_numpy(np.stack([_selected(row, rank) for row in rows.numpy()]))
+
+
+def _selected(values: np.ndarray, rank: int) -> np.generic:
+    """The value of a rank in one row: a sample tells between which two values it must lie.
+
+    Only those between them are partitioned; if the sample misled (features repeat along a row),
+    all of them are.
+    """
+    step = len(values) // _SAMPLE
+    if step > 1:
+        sample = np.sort(values[::step])
+        place, slack = rank / step, 2 * math.sqrt(len(sample))  # four standard deviations
+        low = sample[int(place - slack)] if place > slack else -np.inf
+        high = sample[int(place + slack)] if place + slack < len(sample) else np.inf
+        between = values >= low
+        below = len(values) - int(np.count_nonzero(between))
+        between &= values <= high
+        kept = values.compress(between)
+        if below <= rank < below + len(kept):
+            values, rank = kept, rank - below
+    return np.partition(values, rank)[rank]  # type: ignore[no-any-return]

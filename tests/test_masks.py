@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import dga
+from dga import masks
 from dga.masks import _combined_mask, _largest_count, _order_statistic
 
 
@@ -154,6 +155,28 @@ def test_selection_on_other_devices_gives_the_same_value(phi, data):
         rows[1] = -rows[1]
         expected = rows.kthvalue(rank + 1, dim=1).values
         assert torch.equal(_order_statistic(rows, rank), expected)
+
+
+@pytest.mark.parametrize("width", [8_191, 8_192, 40_000, 150_528])
+@pytest.mark.parametrize("kind", ["drawn", "tied", "ascending", "sampled alike", "infinite"])
+def test_selection_from_a_sample_is_exact(width, kind):
+    """Whatever the sample says: also where it takes none but the largest values."""
+    values = np.random.default_rng(0).standard_normal(width)
+    if kind == "tied":
+        values = values.round()
+    elif kind == "ascending":
+        values = np.sort(values)
+    elif kind == "sampled alike":
+        values[:: max(width // masks._SAMPLE, 1)] += 100
+    elif kind == "infinite":
+        values[values > 1] = np.inf
+    for dtype in (torch.float32, torch.float64):
+        rows = torch.from_numpy(values).to(dtype).repeat(2, 1)
+        rows[1] = -rows[1]
+        expected, before = rows.sort(1).values, rows.clone()
+        for rank in (0, 1, width // 100, width // 2, width - width // 9, width - 2, width - 1):
+            assert torch.equal(_order_statistic(rows, rank), expected[:, rank])
+        assert torch.equal(rows, before)
 
 
 def test_no_full_sort_and_no_bools_converted(monkeypatch):
