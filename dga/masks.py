@@ -9,6 +9,7 @@ are exactly those below v_(r+1), where r is the largest integer with r/d <= s. T
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -165,9 +166,6 @@ def _rows(values: Tensor) -> Tensor:
     return values.flatten(1)
 
 
-_SAMPLE = 4096
-
-
 def _order_statistic(rows: Tensor, rank: int) -> Tensor:
     """The value with `rank` values before it, of every row sorted ascending, without sorting.
 
@@ -191,15 +189,13 @@ def _by_partition(rows: Tensor, rank: int) -> Tensor:
 def _selected(values: np.ndarray, rank: int) -> np.generic:
     """The value of a rank in one row: a sample tells between which two values it must lie.
 
-    Only those between them are partitioned; if the sample misled (features repeat along a row),
-    all of them are.
+    Only those between them are partitioned; if the sample misled, all of them are.
     """
-    step = len(values) // _SAMPLE
-    if step > 1:
-        sample = np.sort(values[::step])
-        place, slack = rank / step, 2 * math.sqrt(len(sample))  # four standard deviations
+    if len(values) > 2 * _SAMPLE:
+        sample = np.sort(values[_drawn(len(values))])
+        place, slack = rank * _SAMPLE / len(values), 2 * math.sqrt(_SAMPLE)  # 4 std. deviations
         low = sample[int(place - slack)] if place > slack else -np.inf
-        high = sample[int(place + slack)] if place + slack < len(sample) else np.inf
+        high = sample[int(place + slack)] if place + slack < _SAMPLE else np.inf
         between = values >= low
         below = len(values) - int(np.count_nonzero(between))
         between &= values <= high
@@ -207,3 +203,12 @@ def _selected(values: np.ndarray, rank: int) -> np.generic:
         if below <= rank < below + len(kept):
             values, rank = kept, rank - below
     return np.partition(values, rank)[rank]  # type: ignore[no-any-return]
+
+
+_SAMPLE = 4096
+
+
+@lru_cache(8)
+def _drawn(count: int) -> np.ndarray:
+    """Places in a row of a sample; not at regular steps, which may always meet the same channel."""
+    return np.sort(np.random.default_rng(0).integers(0, count, _SAMPLE))
