@@ -1,9 +1,10 @@
 """Pixel perturbation of all methods (DGA, Table 1): in memory, or a folder of pictures with resume.
 
-A unit of work is one method on one batch. Its curves are one file, written atomically: if the file
-exists the unit is done, so that an interrupted evaluation goes on where it stopped. Batches are
-composed by position alone, so that a resumed run, or one shared by several processes, computes what
-one uninterrupted process does.
+A unit of work is one method on one batch. Its curves are one file, written atomically: if it holds
+every picture of the batch that can be read the unit is done, so that an interrupted evaluation goes
+on where it stopped, and two at once write the same files. Batches are composed by position alone,
+so that a resumed run, or one shared by several processes, computes what one uninterrupted process
+does.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import inspect
 import io
 import json
 import os
+import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,9 @@ MEASURES: dict[str, tuple[Order, tuple[float, ...]]] = {
     "high lerf": ("lerf", tuple(k / 100 for k in range(90, 100))),
 }
 _COLUMNS = ("picture", "target", "fill", "measure", "curve")
+_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}  # any name of a file
+# How files begin that an evaluation wrote, and may therefore write over.
+_OURS = (b"method,fill,measure,", b"| method |", b"Removed pixels filled in")
 
 
 class NothingToEvaluate(ValueError):
@@ -183,7 +189,8 @@ class Evaluation:
 
     `run` writes the table as `output` (CSV) and as Markdown (.md), and beside them a folder
     (.parts) with the curves of every picture, which a later call resumes from. Its `settings.json`
-    holds all that the scores depend on; other settings are an error, not a mixture.
+    holds all that the scores depend on; other settings are an error, not a mixture. A photograph
+    that could not be read may change: once it can be read it gets its turn.
 
     Args:
         model: with `preprocess`, in evaluation mode, on its device.
@@ -198,6 +205,7 @@ class Evaluation:
     Attributes:
         settings: what the scores depend on.
         parts: the folder of the curves.
+        left_out: pictures that could not be read, after `run`.
 
     Raises:
         ValueError, TypeError: for arguments that are wrong, before any picture is read.
@@ -223,10 +231,7 @@ class Evaluation:
         seed: int = 0,
     ) -> None:
         pictures = find_pictures(folder)
-        if output.suffix != ".csv":
-            raise ValueError(f"output {str(output)!r} must end in .csv")
-        if not output.absolute().parent.is_dir():
-            raise ValueError(f"output: the folder {str(output.absolute().parent)!r} does not exist")
+        _check_output(output)
         _check_names("methods", methods, tuple(ALL))
         _check_names("fills", fills, FILLS)
         check_count("batch", batch)
@@ -238,9 +243,12 @@ class Evaluation:
         self._fills: tuple[Fill, ...] = tuple(fills)
         self._pictures = pictures[:limit]
         self.parts = output.with_suffix(".parts")
+        self.left_out: list[str] = []
+        self._files = _digests(folder, self._pictures)
+        self._unreadable: set[str] = set()
         self.settings = {
-            **_of_the_model(model),
-            **_of_the_pictures(folder, self._pictures),
+            **fingerprint(model),
+            **_of_the_pictures(self._files),
             "fills": list(fills),
             "batch": batch,
             "seed": seed,
@@ -255,7 +263,7 @@ class Evaluation:
 
         All methods are tried on the first batch; one that raises there does not fit the network,
         and is left out with a warning. A picture that cannot be read is left out with a warning, in
-        all methods alike.
+        all methods alike; a later call tries it again.
 
         Args:
             group: the processes that share the work; all see the folder of `output`.
@@ -270,11 +278,11 @@ class Evaluation:
                 finished is kept.
         """
         if group.rank == 0:
-            self._write_settings()
+            self._begin()
         group.wait()
         starts = list(range(0, len(self._pictures), self._batch))
         methods = self._fitting(starts, group)
-        units = [(s, m) for s in starts for m in methods if not self._file(s, m).exists()]
+        units = [(s, m) for s in starts for m in methods if not self._done(s, m)]
         group.wait()  # until all have seen what is done
         mine = units[group.rank :: group.size]
         todo = sorted({start for start, _ in mine})
@@ -300,15 +308,20 @@ class Evaluation:
         group.wait()
         scores = self._scores(starts, methods)
         if group.rank == 0:
-            write_atomically(self._output, compared(scores).encode())
             text = markdown(scores, LABELS) + "\n"
-            write_atomically(self._output.with_suffix(".md"), text.encode())
+            if self.left_out:
+                total, gone = len(self._pictures), len(self.left_out)
+                said = f"{total - gone} of {total} pictures, without {_some(self.left_out)}"
+                warnings.warn(said, stacklevel=2)
+                text += f"\n{said}.\n"
+            write_atomically(self._output, compared(scores).encode())
+            write_atomically(self._output.with_suffix(".md"), text.encode(**_TEXT))
         return scores
 
     def _fitting(self, starts: Sequence[int], group: Group) -> list[str]:
         """The methods that fit the network: they are tried on the first pictures."""
         for start in starts:
-            missing = [m for m in self._methods if not self._file(start, m).exists()]
+            missing = [m for m in self._methods if not self._done(start, m)]
             group.wait()  # until all have seen what is done
             if not missing:
                 return list(self._methods)
@@ -360,11 +373,13 @@ class Evaluation:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for name, target, by_fill in zip(names, targets.tolist(), curves, strict=True):
+            if "\r" in name:  # Python up to 3.12 leaves it without quotes
+                writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
             for fill, row in zip(self._fills, by_fill, strict=True):
                 for measure, curve in zip(MEASURES, row.split(lengths), strict=True):
                     values = " ".join(f"{value:.6g}" for value in curve.tolist())
                     writer.writerow([name, target, fill, measure, values])
-        write_atomically(self._file(start, method), text.getvalue().encode())
+        write_atomically(self._file(start, method), text.getvalue().encode(**_TEXT))
 
     def _curves(self, x: Tensor, heat: Tensor, targets: Tensor, fill: Fill) -> Tensor:
         """The curves of all measures, one behind the other, (B, shares)."""
@@ -379,62 +394,132 @@ class Evaluation:
         return torch.stack([curves[key] for key in wanted], 1)
 
     def _scores(self, starts: Sequence[int], methods: Sequence[str]) -> Measured:
-        """The means of the curves, from the files."""
-        scores: dict[tuple[str, str, str], list[float]] = {}
-        for method in methods:
-            for start in starts:
-                if not self._file(start, method).exists():  # no picture of it could be read
-                    continue
-                with open(self._file(start, method), newline="") as file:
-                    for row in csv.DictReader(file):
-                        values = [float(value) for value in row["curve"].split()]
-                        key = (method, row["fill"], row["measure"])
-                        scores.setdefault(key, []).append(sum(values) / len(values))
+        """The means of the curves, from the files, of the pictures that all methods have."""
+        found = {m: {k: v for s in starts for k, v in self._unit(s, m).items()} for m in methods}
+        whole = [name for name in self._pictures if all(name in found[m] for m in methods)]
+        self.left_out = [name for name in self._pictures if name not in set(whole)]
         order = [(m, f, measure) for m in methods for f in self._fills for measure in MEASURES]
-        return {key: torch.tensor(scores[key], dtype=torch.float64, device="cpu") for key in order}
+        values = {(m, f, k): [found[m][name][f, k] for name in whole] for m, f, k in order}
+        return {
+            key: torch.tensor(some, dtype=torch.float64, device="cpu")
+            for key, some in values.items()
+        }
 
     def _file(self, start: int, method: str) -> Path:
         return self.parts / f"{start:06}-{method}.csv"
 
-    def _check_settings(self) -> None:
-        file = self.parts / "settings.json"
-        if not file.exists():
-            return
-        old = json.loads(file.read_text())
-        new = json.loads(json.dumps(self.settings))
-        other = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        if other:
-            said = "; ".join(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in other)
+    def _batch_of(self, start: int) -> list[str]:
+        return self._pictures[start : start + self._batch]
+
+    def _unit(self, start: int, method: str) -> dict[str, dict[tuple[str, str], float]]:
+        """What a file holds: picture -> (fill, measure) -> mean. Nothing if it is damaged."""
+        found: dict[str, dict[tuple[str, str], float]] = {}
+        names = set(self._batch_of(start))
+        wanted = [(fill, measure) for fill in self._fills for measure in MEASURES]
+        try:
+            with open(self._file(start, method), newline="", **_TEXT) as file:
+                for row in csv.DictReader(file, strict=True):
+                    values = [float(value) for value in row["curve"].split()]
+                    key = (row["fill"], row["measure"])
+                    known = found.setdefault(row["picture"], {})
+                    if key in known or len(values) != len(MEASURES[row["measure"]][1]):
+                        return {}
+                    known[key] = sum(values) / len(values)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error):
+            return {}
+        whole = all(list(known) == wanted for known in found.values())
+        return found if whole and found.keys() <= names else {}
+
+    def _done(self, start: int, method: str) -> bool:
+        """Whether there is nothing left to do for a unit: no more pictures of it can be read."""
+        there = self._unit(start, method)
+        return bool(there) and not any(
+            self._load(name) is not None
+            for name in self._batch_of(start)
+            if name not in there and name not in self._unreadable
+        )
+
+    def _kept(self) -> dict[str, Any] | None:
+        """The settings of an earlier run into this folder, if there was one."""
+        try:
+            kept = json.loads((self.parts / "settings.json").read_text(**_TEXT))
+        except (FileNotFoundError, ValueError):
+            kept = None
+        if isinstance(kept, dict):
+            return kept
+        if any(self.parts.glob("*.csv")):
             raise ValueError(
-                f"{str(self.parts)!r} was made with other settings: {said}. Choose another output, "
-                "or remove that folder"
+                f"{str(self.parts)!r} holds curves, but its settings.json is missing or damaged, "
+                "so that nobody can tell what they are of. Choose another output, or remove that "
+                "folder"
+            )
+        return None
+
+    def _check_settings(self) -> None:
+        old = self._kept()
+        if old is None:
+            return
+        files = old.pop("files", None)  # runs before this was kept have none
+        new = json.loads(json.dumps(self.settings))
+        said = [
+            f"{key} {old.get(key)!r}, now {new.get(key)!r}"
+            for key in {**old, **new}
+            if old.get(key) != new.get(key)
+        ]
+        if files and old.get("contents") != new["contents"]:
+            changes = _changes(files, self._files)
+            if set(changes) == {"changed"} and not self._evaluated(changes["changed"]):
+                changes = {}  # no score of it is there: it may have been repaired
+            said = [text for text in said if not text.startswith("contents ")]
+            said += [f"contents {_some(names)} {how}" for how, names in changes.items()]
+        if said:
+            raise ValueError(
+                f"{str(self.parts)!r} was made with other settings: {'; '.join(said)}. Choose "
+                "another output, or remove that folder"
             )
 
-    def _write_settings(self) -> None:
-        self.parts.mkdir(exist_ok=True)
-        text = json.dumps(self.settings, indent=1) + "\n"
-        write_atomically(self.parts / "settings.json", text.encode())
+    def _evaluated(self, names: Sequence[str]) -> bool:
+        """Whether there are curves of one of these pictures, by whatever method."""
+        wanted = set(names)
+        for path in self.parts.glob("*.csv"):
+            with open(path, newline="", **_TEXT) as file, suppress(csv.Error):  # damaged: no unit
+                if any(row and row[0] in wanted for row in csv.reader(file)):
+                    return True
+        return False
+
+    def _begin(self) -> None:
+        """Makes the folder; of two evaluations that begin at once, one finds the other's."""
+        text = json.dumps({**self.settings, "files": self._files}, indent=1) + "\n"
+        fresh = self.parts.with_name(f".{self.parts.name}.{os.getpid()}")
+        fresh.mkdir(exist_ok=True)
+        (fresh / "settings.json").write_text(text)
+        try:
+            fresh.rename(self.parts)
+        except OSError:  # there is such a folder, with something in it
+            shutil.rmtree(fresh)
+            self._check_settings()
+            write_atomically(self.parts / "settings.json", text.encode())
 
     def _read(self, start: int) -> tuple[Tensor, list[str]]:
         """A batch, and the names of the pictures that could be read.
 
         It stays on the CPU: this runs in a thread, while the GPU may be recording a step.
         """
-        names = self._pictures[start : start + self._batch]
-
-        def load(name: str) -> Tensor | str:
-            try:
-                return self._model.preprocess(load_photo(self._folder / name))  # type: ignore[no-any-return]
-            except ValueError as error:
-                return f"left out: {error}"
-
+        names = self._batch_of(start)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as workers:
-            loaded = dict(zip(names, workers.map(load, names), strict=True))
-        for message in loaded.values():
-            if isinstance(message, str):
-                warnings.warn(message, stacklevel=2)
-        read = {name: x for name, x in loaded.items() if isinstance(x, Tensor)}
+            loaded = zip(names, workers.map(self._load, names), strict=True)
+            read = {name: x for name, x in loaded if x is not None}
         return (torch.cat(list(read.values())) if read else torch.empty(0)), list(read)
+
+    def _load(self, name: str) -> Tensor | None:
+        """A picture as the network takes it; None, with a warning, if it cannot be read."""
+        try:
+            return self._model.preprocess(load_photo(self._folder / name))  # type: ignore[no-any-return]
+        except ValueError as error:
+            if name not in self._unreadable:
+                self._unreadable.add(name)
+                warnings.warn(f"left out: {error}", stacklevel=2)
+            return None
 
     def _to_model(self, x: Tensor) -> Tensor:
         return x.to(next(self._model.parameters()))
@@ -447,8 +532,37 @@ def _check_names(argument: str, names: Sequence[str], known: tuple[str, ...]) ->
         raise ValueError(f"{argument} must hold one or more names, none twice, got {list(names)}")
 
 
-def _of_the_model(model: Any) -> dict[str, Any]:
-    """Fingerprints: the network by its weights and buffers, the preparation by what it does."""
+def _check_output(output: Path) -> None:
+    """Whether the table can be written there, and destroys no file of another kind."""
+    if output.suffix != ".csv":
+        raise ValueError(f"output {str(output)!r} must end in .csv")
+    folder, parts = output.absolute().parent, output.with_suffix(".parts")
+    if not folder.is_dir():
+        raise ValueError(f"output: the folder {str(folder)!r} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"output: the folder {str(folder)!r} cannot be written to")
+    if parts.exists() and not parts.is_dir():
+        raise ValueError(f"output needs a folder {str(parts)!r}, which is a file")
+    for path in (output, output.with_suffix(".md")):
+        content = path.read_bytes() if path.is_file() else b""
+        if path.is_dir() or (content and not content.startswith(_OURS)):
+            raise ValueError(
+                f"output {str(path)!r} is there already, and no evaluation wrote it: choose "
+                "another name, or move it away"
+            )
+
+
+def fingerprint(model: Any) -> dict[str, Any]:
+    """The network by its weights and buffers, the preparation by what it does.
+
+    Args:
+        model: with `preprocess`.
+
+    Example:
+        >>> import dga
+        >>> fingerprint(dga.load_model("vgg"))["size"]
+        [3, 64, 64]
+    """
     weights = hashlib.sha256()
     for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
         weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -467,12 +581,37 @@ def _of_the_model(model: Any) -> dict[str, Any]:
     }
 
 
-def _of_the_pictures(folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    contents = hashlib.sha256()
+def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of every file; of one that cannot be read, which `run` will name, nothing."""
+    digests = {}
     for name in names:
-        contents.update(name.encode() + b"\0")
-        contents.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return {"pictures": len(names), "contents": contents.hexdigest()}
+        try:
+            digests[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        except OSError:
+            digests[name] = ""
+    return digests
+
+
+def _of_the_pictures(files: Mapping[str, str]) -> dict[str, Any]:
+    contents = hashlib.sha256()
+    for name, digest in files.items():
+        contents.update(name.encode(**_TEXT) + b"\0" + bytes.fromhex(digest))
+    return {"pictures": len(files), "contents": contents.hexdigest()}
+
+
+def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, list[str]]:
+    """Which files differ, and how."""
+    changes = {
+        "changed": [name for name in new if name in old and old[name] != new[name]],
+        "not there any more": [name for name in old if name not in new],
+        "new": [name for name in new if name not in old],
+    }
+    return {how: names for how, names in changes.items() if names}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _ahead(calls: Sequence[Any]) -> Iterator[Any]:
