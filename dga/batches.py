@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -228,7 +229,9 @@ def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
-    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    free: list[int] = []
+    if hasattr(os, "sysconf"):  # Windows says nothing: a batch that does not fit is halved
+        free.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     try:
         with open("/proc/meminfo") as file:
             free += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvail")]
@@ -239,7 +242,7 @@ def _free_memory(device: torch.device) -> int:
             free.append(int(limit.read()) - int(now.read()))
     except (OSError, ValueError):  # no such files here, or a limit of "max"
         pass
-    return min(free)
+    return min(free, default=sys.maxsize)
 
 
 class Halving:

@@ -264,23 +264,205 @@ def test_a_later_error_stops_the_run_and_names_method_and_pictures(
     assert "t.parts" in said and not (tmp_path / "t.csv").exists()
 
 
+def copied(folder, to):
+    """The seven pictures in one folder, of which one is broken."""
+    to.mkdir()
+    for path in sorted(folder.rglob("*.png")):
+        shutil.copy(path, to)
+    (to / "2.png").write_bytes((to / "2.png").read_bytes()[:99])
+    return to
+
+
+def test_a_repaired_picture_gets_its_turn_and_the_count_is_said_every_time(
+    folder, model, tmp_path, monkeypatch
+):
+    broken, output = copied(folder, tmp_path / "pictures"), tmp_path / "t.csv"
+    given = {"methods": METHODS[:2], "batch": 3}
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"6 of 7 pictures, without 2\.png") as warned:
+            evaluate_folder(model, broken, output, **given)
+        assert any("left out: photo" in str(w.message) for w in warned)
+        assert {row["pictures"] for row in read(output)} == {"6"}
+        assert "\n6 of 7 pictures, without 2.png.\n" in (tmp_path / "t.md").read_text()
+    shutil.copy(folder / "part0" / "2.png", broken)
+    done = counting(monkeypatch)
+    evaluate_folder(model, broken, output, **given)
+    assert sorted(done) == [("gi", 0), ("random", 0)]  # its batch alone
+    evaluate_folder(model, broken, tmp_path / "fresh.csv", **given)
+    assert contents(tmp_path / "t.parts") == contents(tmp_path / "fresh.parts")
+    assert output.read_bytes() == (tmp_path / "fresh.csv").read_bytes()
+    assert (tmp_path / "t.md").read_bytes() == (tmp_path / "fresh.md").read_bytes()
+
+
+def test_a_method_added_after_a_repair_is_compared_on_the_same_pictures(folder, model, tmp_path):
+    broken, output = copied(folder, tmp_path / "pictures"), tmp_path / "t.csv"
+    with pytest.warns(UserWarning, match="6 of 7"):
+        evaluate_folder(model, broken, output, methods=("random",), batch=3)
+    shutil.copy(folder / "part0" / "2.png", broken)
+    results = evaluate_folder(model, broken, output, methods=("random", "gi"), batch=3)
+    assert {len(values) for values in results.values()} == {7}
+
+
+def rename(folder):
+    (folder / "0.png").rename(folder / "00.png")
+
+
+def swap(folder):
+    first, second = ((folder / name).read_bytes() for name in ("0.png", "1.png"))
+    (folder / "0.png").write_bytes(second)
+    (folder / "1.png").write_bytes(first)
+
+
+def exchange(folder):
+    shutil.copy(folder / "1.png", folder / "9.png")
+    (folder / "0.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (rename, "contents 0.png not there any more; contents 00.png new"),
+        (swap, "contents 0.png, 1.png changed"),
+        (lambda f: shutil.copy(f / "1.png", f / "9.png"), "pictures 7, now 8; contents 9.png new"),
+        (lambda f: (f / "5.png").unlink(), "pictures 7, now 6; contents 5.png not there"),
+        (exchange, "contents 0.png not there any more; contents 9.png new"),
+    ],
+)
+def test_no_score_of_another_picture_is_used(folder, model, tmp_path, change, said):
+    mine, output = copied(folder, tmp_path / "pictures"), tmp_path / "t.csv"
+    with pytest.warns(UserWarning):
+        evaluate_folder(model, mine, output, methods=("random",))
+    before = contents(tmp_path / "t.parts")
+    change(mine)
+    with pytest.raises(ValueError, match="was made with other settings") as error:
+        evaluate_folder(model, mine, output, methods=("random",))
+    assert said in str(error.value) and contents(tmp_path / "t.parts") == before
+
+
+def test_parts_of_an_earlier_version_are_read(folder, model, tmp_path, monkeypatch):
+    """Before digests of single files were kept, settings.json had none."""
+    evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",))
+    file = tmp_path / "t.parts" / "settings.json"
+    old = json.loads(file.read_text())
+    assert len(old.pop("files")) == 7
+    file.write_text(json.dumps(old))
+    done = counting(monkeypatch)
+    evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",))
+    assert not done and len(json.loads(file.read_text())["files"]) == 7
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", None])
+def test_settings_that_are_lost_are_named(folder, model, tmp_path, content):
+    evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",))
+    file = tmp_path / "t.parts" / "settings.json"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"settings\.json is missing or damaged"):
+        evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",))
+    for unit in (tmp_path / "t.parts").glob("*-*"):  # without curves there is nothing to mix
+        unit.unlink()
+    evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",))
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "twice", "a line less", "other", "NUL"])
+def test_a_damaged_unit_is_computed_again(folder, model, tmp_path, monkeypatch, damage):
+    given = {"methods": ("random", "gi"), "batch": 4}
+    evaluate_folder(model, folder, tmp_path / "t.csv", **given)
+    file = tmp_path / "t.parts" / "000004-gi.csv"
+    content = file.read_bytes()
+    lines = content.splitlines(keepends=True)
+    file.write_bytes({
+        "empty": b"", "half": content[: len(content) // 2 + 3], "twice": content + lines[1],
+        "a line less": b"".join(lines[:-1]), "NUL": content.replace(b"0.", b"\0", 1),
+        "other": content.replace(b"part1/4.png", b"part1/9.png"),
+    }[damage])  # fmt: skip
+    done = counting(monkeypatch)
+    evaluate_folder(model, folder, tmp_path / "t.csv", **given)
+    assert done == [("gi", 4)] and file.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.md", "t.parts"])
+def test_a_file_of_another_kind_is_not_destroyed(folder, model, tmp_path, name):
+    (tmp_path / name).write_bytes(b"name,age\n")
+    with pytest.raises(ValueError, match=f"output.*{name}"):
+        evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",))
+    assert contents(tmp_path) == {name: b"name,age\n"}
+    if name != "t.parts":
+        (tmp_path / name).write_bytes(b"")  # an empty one was made for it
+        evaluate_folder(model, folder, tmp_path / "t.csv", methods=("random",))
+
+
+def test_names_of_any_bytes(model, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    names = ["caf\udce9.png", "a\rb.png", 'c\n"d.png', "e\u2028f.png", "g,h.png"]
+    for name, image in zip(names, dga.load_images("test", 5).images, strict=True):
+        Image.fromarray(image).save(tmp_path / "x.png")
+        try:
+            (tmp_path / "x.png").rename(pictures / name)
+        except (OSError, UnicodeError):
+            pytest.skip("this file system has no such names")
+    for _ in range(2):
+        results = evaluate_folder(model, pictures, tmp_path / "t.csv", methods=("random", "gi"))
+        assert {len(values) for values in results.values()} == {5}
+
+
+def test_two_at_once_count_no_picture_twice(folder, tmp_path):
+    """Two evaluations into one output, whose name means something to the shell."""
+    command = [sys.executable, "-m", "dga", "evaluate", "--model", "vgg", "--images", str(folder),
+               "--methods", "random", "gi", "--batch", "1", "--limit", "3", "--device", "cpu",
+               "--output", str(tmp_path / "run[1].csv")]  # fmt: skip
+    both = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    told = [process.communicate(timeout=280) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert {row["pictures"] for row in read(tmp_path / "run[1].csv")} == {"3"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run[1].csv", "run[1].md", "run[1].parts"]
+    given = {"methods": ("random", "gi"), "batch": 1, "limit": 3}
+    evaluate_folder(dga.load_model("vgg"), folder, tmp_path / "one.csv", **given)
+    assert contents(tmp_path / "run[1].parts") == contents(tmp_path / "one.parts")
+    assert (tmp_path / "run[1].csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+
+
+def test_other_settings_that_came_meanwhile_are_not_mixed(folder, model, tmp_path):
+    """Both evaluations looked when there was nothing yet."""
+    first = evaluation.Evaluation(model, folder, tmp_path / "t.csv", methods=("random",))
+    second = evaluation.Evaluation(model, folder, tmp_path / "t.csv", methods=("random",), seed=1)
+    first.run()
+    before = contents(tmp_path / "t.parts")
+    with pytest.raises(ValueError, match="was made with other settings: seed 0, now 1"):
+        second.run()
+    assert contents(tmp_path / "t.parts") == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.md", "t.parts"]
+
+
+def test_many_without_sysconf(model, monkeypatch):
+    """As on Windows, where nothing tells how much memory there is."""
+    monkeypatch.delattr(os, "sysconf")
+    assert len(list(dga.attribute_many(dga.gradient, model, torch.rand(3, 3, 16, 16)))) == 3
+
+
 def test_several_processes_write_what_one_writes(folder, tmp_path):
     """Two processes as torchrun starts them, which find part of the work done."""
     given = {"methods": ("random", "gi"), "batch": 1, "limit": 3}
     evaluate_folder(dga.load_model("vgg"), folder, tmp_path / "one.csv", **given)
-    shutil.copytree(tmp_path / "one.parts", tmp_path / "two.parts")
+    shutil.copytree(tmp_path / "one.parts", tmp_path / "two[1].parts")
     for unit in ("000000-random", "000001-gi", "000002-random", "000002-gi"):
-        (tmp_path / "two.parts" / f"{unit}.csv").unlink()
+        (tmp_path / "two[1].parts" / f"{unit}.csv").unlink()
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
                "--nproc-per-node", "2", "-m", "dga", "evaluate", "--model", "vgg", "--images",
                str(folder), "--methods", "random", "gi", "--batch", "1", "--limit", "3",
-               "--device", "cpu", "--output", str(tmp_path / "two.csv")]  # fmt: skip
+               "--device", "cpu", "--output", str(tmp_path / "two[1].csv")]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("| Gradient*Input |") == 1  # the first process alone speaks
-    assert contents(tmp_path / "one.parts") == contents(tmp_path / "two.parts")
-    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    assert contents(tmp_path / "one.parts") == contents(tmp_path / "two[1].parts")
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two[1].csv").read_bytes()
 
 
 def test_random_order_does_not_depend_on_the_batch(model):
@@ -316,11 +498,11 @@ def test_default_device_of_the_user(folder, model, tmp_path):
     torch.set_default_device("meta")
     try:
         got = [evaluation.attribute(name, model, x, 1) for name in names]
-        evaluate_folder(model, folder, tmp_path / "two.csv", methods=METHODS, limit=2)
+        evaluate_folder(model, folder, tmp_path / "two[1].csv", methods=METHODS, limit=2)
     finally:
         torch.set_default_device(None)
     assert all(map(torch.equal, got, expected))
-    assert contents(tmp_path / "one.parts") == contents(tmp_path / "two.parts")
+    assert contents(tmp_path / "one.parts") == contents(tmp_path / "two[1].parts")
 
 
 def test_dga_loop_with_both_parts_put_back_is_dga():
