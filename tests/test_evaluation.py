@@ -406,26 +406,24 @@ def test_names_of_any_bytes(model, tmp_path):
         assert {len(values) for values in results.values()} == {5}
 
 
-def test_two_at_once_count_no_picture_twice(folder, tmp_path):
-    """Two evaluations into one output, whose name means something to the shell."""
-    command = [sys.executable, "-m", "dga", "evaluate", "--model", "vgg", "--images", str(folder),
-               "--methods", "random", "gi", "--batch", "1", "--limit", "3", "--device", "cpu",
-               "--output", str(tmp_path / "run[1].csv")]  # fmt: skip
-    both = [
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    told = [process.communicate(timeout=280) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    assert {row["pictures"] for row in read(tmp_path / "run[1].csv")} == {"3"}
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run[1].csv", "run[1].md", "run[1].parts"]
-    given = {"methods": ("random", "gi"), "batch": 1, "limit": 3}
-    evaluate_folder(dga.load_model("vgg"), folder, tmp_path / "one.csv", **given)
+@pytest.mark.parametrize("begins", range(6))
+def test_two_at_once_count_no_picture_twice(folder, model, tmp_path, monkeypatch, begins):
+    """The second begins, and ends, while the first is at any of its units."""
+    given = {"methods": ("random", "gi"), "batch": 3}
+    evaluate_folder(model, folder, tmp_path / "one.csv", **given)
+    output, calls, plain = tmp_path / "run[1].csv", itertools.count(), evaluation.attribute
+
+    def attribute(*arguments, **options):
+        if next(calls) == begins:
+            evaluate_folder(model, folder, output, **given)
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(evaluation, "attribute", attribute)
+    evaluate_folder(model, folder, output, **given)
+    assert next(calls) > 6  # both have computed
     assert contents(tmp_path / "run[1].parts") == contents(tmp_path / "one.parts")
-    assert (tmp_path / "run[1].csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert output.read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 6  # nothing else is left
 
 
 def test_other_settings_that_came_meanwhile_are_not_mixed(folder, model, tmp_path):
