@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import dga
+from dga import controls
 from dga.lessons import checks
-from dga.lessons.checks import TASKS, Wrong, lesson_00, lesson_01, lesson_04, lesson_11
+from dga.lessons.checks import TASKS, Wrong, lesson_00, lesson_01, lesson_04, lesson_06, lesson_11
 
 MISTAKES = [(name, message) for name, task in TASKS.items() for message in task.mistakes]
 
@@ -213,3 +214,29 @@ def test_lesson_11_knows_a_plan_from_a_wish():
     # 1,000 pictures: 3 * 31 + 6 passes and 7 * 21 forward passes at a third, 0.1 s each.
     hours = 1000 * 0.1 * (99 + 49) / 3600
     assert plan(0.1, 10, 1000, 30).startswith(f"A plan: {hours:.1f} hours; 33% of it")
+
+
+def test_a_map_that_sees_no_network_is_measured(capsys):
+    lesson_06.blind_map(lambda x: x * float("nan"))
+    assert "not finite" in capsys.readouterr().out
+    lesson_06.blind_map(lambda x: controls.centre_blob(None, x))
+    out = capsys.readouterr().out
+    assert "Right: a map that saw no network beats IG on 3 of 3" in out
+    lesson_06.blind_map(torch.zeros_like)
+    assert "Not yet: it beats IG" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda morf, a: morf(-a), "Right"),
+        (lambda morf, a: morf(a), "nothing is turned round"),
+        (lambda morf, a: morf(-a.abs()), "without signs"),
+        (lambda morf, a: morf(a.abs()), "MoRF without signs"),
+        (lambda morf, a: morf(a) * 0.5, "neither LeRF"),
+        (lambda morf, a: morf(a).mean(), "one score a picture"),
+    ],
+)
+def test_lerf_of_morf(answer, said, capsys):
+    lesson_06.lerf_of_morf(answer)
+    assert said in capsys.readouterr().out

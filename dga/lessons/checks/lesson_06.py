@@ -1,0 +1,112 @@
+"""Checks of the exercises of lesson 06: a map that sees no network, and LeRF out of MoRF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import dga
+from dga.experiments.evaluation import attribute
+
+PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
+_EMPTY = "Write the function, and run the cell again."
+_TIE = 0.01
+
+
+def blind_map(answer: Callable[..., Any]) -> None:
+    """Measures a map made of the picture alone beside one made of the network.
+
+    Args:
+        answer: the learner's f(x), of pictures (B, 3, H, W).
+
+    Example:
+        >>> blind_map(lambda x: None)
+        Write the function, and run the cell again.
+        >>> blind_map(lambda x: x[:, :1])
+        Not yet: return a tensor of the shape of x, (3, 3, 224, 224).
+    """
+    model, x, target = _photographs()
+    a = answer(x.clone())
+    if a is None:
+        print(_EMPTY)
+        return
+    if not isinstance(a, Tensor) or a.shape != x.shape:
+        print(f"Not yet: return a tensor of the shape of x, {tuple(x.shape)}.")
+        return
+    if not torch.isfinite(a).all():
+        print("Not yet: the map holds values that are not finite.")
+        return
+    mine = dga.pixel_perturbation(model, x, a.detach().to(x), target, "lerf").mean(1)
+    rows = {"yours": mine, "IG": _lerf("ig"), "centre blob": _lerf("centre"), "DGA": _lerf("dga")}
+    print(f"{'LeRF':12}" + "".join(f"{name:>10}" for name in PHOTOGRAPHS))
+    for name, values in rows.items():
+        print(f"{name:12}" + "".join(f"{float(v):10.2f}" for v in values))
+    ahead = int((mine > rows["IG"] + _TIE).sum())
+    verdict = "Right: a map that saw no network beats" if ahead == len(x) else "Not yet: it beats"
+    print(f"{verdict} IG on {ahead} of {len(x)} photographs.")
+
+
+def lerf_of_morf(answer: Callable[..., Any]) -> None:
+    """Says whether this makes LeRF out of MoRF, or which mistake it is.
+
+    Args:
+        answer: the learner's f(morf, a); morf(a) is the MoRF score of an attribution, (B,).
+
+    Example:
+        >>> lerf_of_morf(lambda morf, a: 1 - morf(a))
+        Not yet: 1 - MoRF is no LeRF; other pixels have to go first.
+        >>> lerf_of_morf(lambda morf, a: morf(-a))  # doctest: +ELLIPSIS
+        Right. ...
+    """
+    model = dga.load_model("resnet").double()
+    x = model.preprocess(dga.load_images("figures", 4).images).double()
+    target = model(x).argmax(1)
+    a = dga.gradient_times_input(model, x, target)
+
+    def morf(given: Tensor) -> Tensor:
+        return dga.pixel_perturbation(model, x, given, target, "morf").mean(1)
+
+    got = answer(morf, a)
+    if got is None:
+        print(_EMPTY)
+        return
+    if getattr(got, "shape", None) != (len(x),):
+        print("Not yet: return one score a picture, as morf does.")
+        return
+    wrong = {
+        "that is MoRF; nothing is turned round.": morf(a),
+        "1 - MoRF is no LeRF; other pixels have to go first.": 1 - morf(a),
+        "without signs what speaks against the class counts as relevant.": morf(-a.abs()),
+        "that is MoRF without signs.": morf(a.abs()),
+    }
+    for words, value in wrong.items():
+        if torch.allclose(got.to(value), value):
+            print(f"Not yet: {words}")
+            return
+    truth = dga.pixel_perturbation(model, x, a, target, "lerf").mean(1)
+    if not torch.allclose(got.to(truth), truth):
+        print("Not yet: neither LeRF nor one of the usual mistakes.")
+        return
+    print("Right. Least relevant first is most relevant first of the map turned upside down.")
+
+
+@cache
+def _photographs() -> tuple[Any, Tensor, Tensor]:
+    """Network, pictures (3, 3, 224, 224), and the classes it names."""
+    model: Any = dga.load_model("efficientnet_lite0")
+    x = torch.cat([model.preprocess(dga.load_photo(name)) for name in PHOTOGRAPHS])
+    with torch.no_grad():
+        return model, x, model(x).argmax(1)
+
+
+@cache
+def _lerf(method: str) -> Tensor:
+    model, x, target = _photographs()
+    a = torch.cat([
+        attribute(method, model, x[k : k + 1], target[k : k + 1], first=k) for k in range(len(x))
+    ])  # fmt: skip
+    return dga.pixel_perturbation(model, x, a, target, "lerf").mean(1)
