@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
 import textwrap
-import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+if __name__ == "__main__":  # what is loaded now takes seconds: Ctrl-C ends it without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import torch
+from PIL import Image
 
 import dga
 from dga.engine import PRECISIONS, precision
@@ -29,12 +34,13 @@ from dga.experiments.evaluation import (
     NothingToEvaluate,
     find_pictures,
 )
+from dga.experiments.explanations import Explaining, check_png, metadata, plan
 from dga.filling import FILLS
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval
 from dga.validation import check_count, check_number, check_share
 from dga.zoo.files import DATA, write_atomically
-from dga.zoo.loading import LITE0, SHIPPED, find_class, load_model
+from dga.zoo.loading import LITE0, SHIPPED, load_model
 from dga.zoo.photographs import load_photo
 from dga.zoo.pictures import FIGURES, TEST, write_pictures
 
@@ -49,8 +55,9 @@ _OPTIONS = {
     "target": "--target", "output": "--output", "methods": "--methods", "limit": "--limit",
     "batch": "--batch", "steps": "--steps", "epc_quantile": "--epc-quantile",
     "negative_scale": "--negative-scale", "rounds": "--rounds", "epochs": "--epochs",
-    "pictures": "--pictures", "seed": "--seed",
+    "pictures": "--pictures", "seed": "--seed", "plot": "--plot",
 }  # fmt: skip
+_LARGEST = 2**31 - 1  # of whole numbers, which torch and range know as well
 
 
 @contextmanager
@@ -79,11 +86,24 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: None for those of this process, which then keeps the memory it frees.
 
     Returns:
-        0 if all went well, 2 for bad input, 130 if interrupted.
+        0 if all went well, 2 for bad input, 130 if interrupted, 141 if nobody reads the output.
     """
     if arguments is None:
         keep_freed_memory()
-    options = _parser().parse_args(arguments)
+        _open_streams()
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as after `| head`: what is left to say goes nowhere
+        _hush()
+        return 141
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         options.run(options)
     except BadInput as error:
@@ -98,10 +118,45 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _open_streams() -> None:
+    """Standard streams that were closed (`2>&-`) lead nowhere; names of any bytes can be told."""
+    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # else a file would get their number
+        os.set_inheritable(free, True)
+    os.close(free)
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _hush() -> None:
+    """So that the interpreter does not fail when it empties the streams at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+
+
+def _whole(text: str) -> int:
+    """A whole number, as an option gives it."""
+    number = int(text)
+    if abs(number) > _LARGEST:
+        raise argparse.ArgumentTypeError(f"{text} is out of range: at most {_LARGEST}")
+    return number
+
+
+_whole.__name__ = "whole number"  # in argparse's message
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="dga",
-        description=(dga.__doc__ or "").splitlines()[0],
+        description="Distilled Gradient Aggregation: which pixels made an image classifier say "
+        "what it said.",
         epilog="example: dga explain chelsea. Every command tells more: dga COMMAND --help",
     )
     parser.add_argument("--version", action="version", version=f"dga {dga.__version__}")
@@ -110,18 +165,22 @@ def _parser() -> argparse.ArgumentParser:
     explain = _add(
         commands,
         "explain",
-        help="which pixels of a photograph made a network say what it said",
+        help="which pixels of photographs made a network say what it said",
         examples=(
             "dga explain chelsea --output cat.png",
             "dga explain photo.jpg --model resnet50 --target 'tabby cat' --method ig",
+            "dga explain photos coffee --output explained",
         ),
-        description="Explains one photograph: prints the top-5 predictions, writes a picture of "
-        "photograph, heatmap and overlay.",
+        description="Explains a photograph: prints the top-5 predictions, writes a picture of "
+        "photograph, heatmap and overlay. Of several, or of a folder, each becomes a picture "
+        "PHOTO.png in the folder of --output; called again after an interruption, it goes on where "
+        "it stopped.",
         epilog="methods: " + ", ".join(f"{k} ({m.label})" for k, m in METHODS.items()),
     )
     explain.add_argument(
-        "photo", metavar="PHOTO",
-        help="a file, a URL, or one of chelsea, coffee, rocket, astronaut",
+        "photo", metavar="PHOTO", nargs="+",
+        help="a file, a URL, one of chelsea, coffee, rocket, astronaut, or a folder of files, "
+        "searched with its subfolders",
     )  # fmt: skip
     _add_network(explain)
     explain.add_argument(
@@ -130,15 +189,17 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--method", choices=list(METHODS), default="dga", help="(default: %(default)s)"
     )
-    explain.add_argument("--steps", type=int, metavar="N", help="steps of dga, ig and gig")
+    explain.add_argument("--steps", type=_whole, metavar="N", help="steps of dga, ig and gig")
     explain.add_argument("--epc-quantile", type=float, metavar="Q", help="q of dga")
     explain.add_argument("--negative-scale", type=float, metavar="BETA", help="beta of dga")
     explain.add_argument(
-        "--output", type=Path, default=Path("heat.png"), metavar="PNG",
-        help="picture to write (default: %(default)s)",
+        "--output", type=Path, metavar="PNG",
+        help="picture to write (default: heat.png), or a folder for several (default: heat)",
     )  # fmt: skip
     explain.add_argument("--device", help="cpu, cuda or mps (default: a GPU where there is one)")
-    explain.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+    explain.add_argument(
+        "--json", action="store_true", help="print a JSON object per photograph, for scripts"
+    )
     explain.set_defaults(run=_explain)
 
     evaluate = _add(
@@ -177,9 +238,9 @@ def _parser() -> argparse.ArgumentParser:
         help="what removed pixels become: mean (colour), blur, linear (from their neighbours, as "
         "in ROAD); several give a table each (default: mean)",
     )  # fmt: skip
-    evaluate.add_argument("--limit", type=int, metavar="N", help="the first N pictures only")
+    evaluate.add_argument("--limit", type=_whole, metavar="N", help="the first N pictures only")
     evaluate.add_argument(
-        "--batch", type=int, default=16, help="pictures at a time (default: %(default)s)"
+        "--batch", type=_whole, default=16, help="pictures at a time (default: %(default)s)"
     )
     evaluate.add_argument(
         "--output", type=Path, default=Path("table.csv"), metavar="FILE.csv",
@@ -203,7 +264,10 @@ def _parser() -> argparse.ArgumentParser:
         "three minutes.",
     )
     benchmark.add_argument(
-        "--rounds", type=int, default=5, help="how often each pair is timed (default: %(default)s)"
+        "--rounds",
+        type=_whole,
+        default=5,
+        help="how often each pair is timed (default: %(default)s)",
     )
     benchmark.add_argument(
         "--plot", type=Path, metavar="PNG", help="draw cost against N, batch and pixels as well"
@@ -224,9 +288,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--output", type=Path, metavar="FILE", help="weights to write (default: ./NAME.pt)"
     )
-    train.add_argument("--epochs", type=int, help="passes over the pictures")
-    train.add_argument("--pictures", type=int, default=8_000, help="(default: %(default)s)")
-    train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    train.add_argument("--epochs", type=_whole, help="passes over the pictures")
+    train.add_argument("--pictures", type=_whole, default=8_000, help="(default: %(default)s)")
+    train.add_argument("--seed", type=_whole, default=0, help="(default: %(default)s)")
     train.add_argument("--device", help="cpu, cuda or mps (default: a GPU where there is one)")
     train.set_defaults(run=_train)
 
@@ -277,63 +341,67 @@ def _add_network(command: argparse.ArgumentParser) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    output: Path = options.output
-    if output.suffix.lower() != ".png":
-        raise BadInput(f"--output {str(output)!r} must end in .png")
-    _check_folder_of("--output", output)
-    method = METHODS[options.method]
     settings = _settings(options)
+    with _checking():
+        pairs, several = plan(options.photo, options.output)
+    _check_folder_of("--output", options.output or Path("heat"))
     device = _device(options.device)
     with _checking():
-        photo = load_photo(options.photo)
-        model = load_model(options.model, options.weights or "default").to(device)
-    about: Any = model
-    inputs = about.preprocess(photo).to(device)
-    with torch.no_grad():
-        probabilities = model(inputs).softmax(1)[0].cpu()
-    top = probabilities.topk(min(5, len(probabilities)))
-    target = int(top.indices[0])
-    with _checking():
-        if options.target is not None:
-            target = find_class(about.classes, options.target)
-    if not options.json:
-        for index, probability in zip(top.indices.tolist(), top.values.tolist(), strict=True):
-            print(f"{probability:7.2%}  {about.classes[index]} ({index})")
-    began = time.perf_counter()
-    attribution = method.function(model, inputs, target, **settings, progress=not options.json)
-    seconds = time.perf_counter() - began
+        photo = None if several else load_photo(options.photo[0])
+        weights = options.weights or "default"
+        model = load_model(options.model, weights).to(device)
+        explaining = Explaining(model, weights, options.method, settings, options.target)
+    if photo is not None:
+        _explain_one(explaining, photo, pairs[0], options)
+    else:
+        with _plain_warnings("explain"):
+            _explain_all(explaining, pairs, options)
 
-    from dga.lessons import plots  # matplotlib only now, so that a wrong argument is told at once
 
-    name = about.classes[target]
-    facts = {
-        "model": options.model,
-        "weights": options.weights or "default",
-        "target": f"{target} {name}",
-        "method": options.method,
-        "options": json.dumps(settings),
-        "version": dga.__version__,
-    }
-    picture = about.preprocess.restore(inputs)[0]
-    title = f"{name} ({probabilities[target]:.0%})"
-    figure = plots.explanation(picture, attribution[0].cpu(), title, method.label)
-    metadata = {f"dga:{key}": value for key, value in facts.items()}
-    content = plots.png(figure, {"Software": f"dga {dga.__version__}", **metadata})
+def _explain_one(
+    explaining: Explaining, photo: Image.Image, pair: tuple[str, Path], options: argparse.Namespace
+) -> None:
+    for guess in explaining.predict(photo) if not options.json else ():
+        print(f"{guess['probability']:7.2%}  {guess['class']} ({guess['index']})")
+    content, report = explaining(photo, pair[0], progress=not options.json)
     with _checking():
-        write_atomically(output, content)
-    if not options.json:
-        print(f"{method.label} of {name!r} ({target}) in {seconds:.1f} s: {output}")
+        write_atomically(pair[1], content)
+    if options.json:
+        print(json.dumps({**report, "output": str(pair[1])}))
         return
-    predictions = [
-        {"class": about.classes[k], "index": k, "probability": round(p, 6)}
-        for k, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-    ]
-    report = {
-        **facts, "options": settings, "target": {"class": name, "index": target},
-        "photo": options.photo, "predictions": predictions, "output": str(output),
-        "seconds": round(seconds, 3),
-    }  # fmt: skip
-    print(json.dumps(report))
+    name, index = report["target"].values()
+    label = METHODS[options.method].label
+    print(f"{label} of {name!r} ({index}) in {report['seconds']:.1f} s: {pair[1]}")
+
+
+def _explain_all(
+    explaining: Explaining, pairs: Sequence[tuple[str, Path]], options: argparse.Namespace
+) -> None:
+    from tqdm import tqdm
+
+    unread = 0
+    for name, output in tqdm(pairs, "Explaining", leave=False, disable=options.json):
+        try:
+            photo = load_photo(name)
+        except ValueError as error:
+            unread += 1
+            warnings.warn(f"left out: {error}", stacklevel=1)
+            continue
+        report = explaining.known(photo, output)
+        if report is None:
+            content, report = explaining(photo, name)
+            with _checking():
+                output.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(output, content)
+        if options.json:
+            print(json.dumps({**report, "output": str(output)}), flush=True)
+        else:
+            target = report["target"]["class"]
+            tqdm.write(f"{output}: {target!r} for {name}")
+    if unread == len(pairs):
+        raise BadInput("none of the photographs can be read")
+    if unread:
+        warnings.warn(f"{len(pairs) - unread} of {len(pairs)} photographs", stacklevel=1)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -380,6 +448,8 @@ def _check_folder_of(option: str, path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise BadInput(f"{option}: the folder {str(folder)!r} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"{option}: the folder {str(folder)!r} cannot be written to")
 
 
 def _benchmark(options: argparse.Namespace) -> None:
@@ -388,6 +458,8 @@ def _benchmark(options: argparse.Namespace) -> None:
     plot: Path | None = options.plot
     if plot:
         _check_folder_of("--plot", plot)
+        with _checking():
+            check_png("plot", plot)
     device = _device(options.device)
 
     from dga.experiments import benchmark
@@ -397,13 +469,14 @@ def _benchmark(options: argparse.Namespace) -> None:
     rows = benchmark.measure(device, options.rounds, progress=True)
     found = benchmark.sweeps(device, progress=True) if plot else {}
     if plot:
-        write_atomically(plot, plots.png(benchmark.plot(found)))
+        write_atomically(plot, plots.png(benchmark.plot(found), metadata(about)))
     if options.json:
         print(json.dumps(benchmark.report(rows, about, found)))
         return
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     print(benchmark.table(rows))
-    print(textwrap.fill(" ".join((benchmark.__doc__ or "").split("\n\n")[1].split()), 100))
+    for notes in (benchmark.__doc__ or "").split("\n\n")[1:2]:  # none under python -OO
+        print(textwrap.fill(" ".join(notes.split()), 100))
     if device.type == "cpu":
         parts = benchmark.shares(*benchmark.squeezenet())
         print("Of one DGA call: " + ", ".join(f"{k} {v:.1%}" for k, v in parts.items()))
@@ -448,6 +521,7 @@ def _train(options: argparse.Namespace) -> None:
     _check_folder_of("--output", output)
     if output.suffix != ".pt":
         raise BadInput(f"--output {str(output)!r} must end in .pt")
+    _check_card_of(output)
     with _checking():
         check_count("pictures", options.pictures, BATCH)
         check_count("seed", options.seed, 0)
@@ -461,6 +535,23 @@ def _train(options: argparse.Namespace) -> None:
         f"{options.name}: accuracy {card['accuracy']:.1%} on the test set, "
         f"{card['minutes']} minutes, written to {output}"
     )
+
+
+def _check_card_of(output: Path) -> None:
+    """Whether weights and card that are there came from a training, and may be replaced."""
+    card = output.with_suffix(".json")
+    there = [path for path in (output, card) if path.exists()]
+    if not there or output.with_name(f"{output.name}.resume").exists():
+        return
+    try:
+        ours = "accuracy" in json.loads(card.read_bytes())
+    except (OSError, ValueError, TypeError):
+        ours = False
+    if not ours:
+        raise BadInput(
+            f"--output: {str(there[0])!r} is there already, and no training wrote it: choose "
+            "another name, or move it away"
+        )
 
 
 def _render(options: argparse.Namespace) -> None:
