@@ -3,16 +3,20 @@
     from dga.lessons import checks
     checks.integrated_gradients(my_function)
 
-Every task has a truth and the mistakes people make with it, all as functions (`task`). One file per
-assignment, and the small networks and pictures they run on (`examples`).
+A task with a formula has a truth and the mistakes people make with it, all as functions (`task`).
+One that asks for judgement is measured, or judged statement by statement (`judgement`).
 """
 
+from dga.lessons.checks.accused import line_up, suspects
 from dga.lessons.checks.aggregation import (
     distilled_gradient_aggregation,
     morf_curve,
     paired_interval,
     pixel_relevance,
 )
+from dga.lessons.checks.baselines import hiding_colour, ig_report
+from dga.lessons.checks.blind import blind_map
+from dga.lessons.checks.class_maps import class_sensitivity, class_similarity, trained
 from dga.lessons.checks.full_gradient import (
     batch_norm_bias,
     bias_sum,
@@ -27,6 +31,8 @@ from dga.lessons.checks.gradients import (
     input_gradient,
     integrated_gradients,
 )
+from dga.lessons.checks.judgement import Verdicts, predictions
+from dga.lessons.checks.ledgers import audit, empty_proof, ledger
 from dga.lessons.checks.masks import (
     blend,
     distilled_inputs,
@@ -34,6 +40,9 @@ from dga.lessons.checks.masks import (
     largest_count,
     weak_mask,
 )
+from dga.lessons.checks.planning import pictures_needed
+from dga.lessons.checks.tables import roar_table, table_1
 from dga.lessons.checks.task import Task, Wrong, choice, prediction
+from dga.lessons.checks.zigzag import counterexample, scores_under, steady_rule
 
 TASKS = {name: task for name, task in list(globals().items()) if isinstance(task, Task)}
