@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dga import __version__
 from dga.batches import Halving
@@ -42,7 +41,7 @@ from dga.methods import METHODS, Method
 from dga.metrics import SHARES, Order, pixel_perturbation
 from dga.validation import Targets, check_choice, check_count, check_targets, out_of_memory
 from dga.zoo.files import write_atomically
-from dga.zoo.photographs import load_photo
+from dga.zoo.photographs import find_pictures, load_photo
 
 TABLE = ("random", "gi", "gbp", "ig", "fg", "gig", "dga")  # of Table 1, and a random order
 CONTROLS = {**_CONTROLS, "gradcam": Method(grad_cam, "Grad-CAM", "#7f7f7f")}
@@ -139,30 +138,6 @@ def perturbation_scores(
             for order, curve in zip(ORDERS, curves, strict=True):
                 parts[name][order].append(curve.mean(1))
     return {m: {o: torch.cat(v) for o, v in orders.items()} for m, orders in parts.items()}
-
-
-def find_pictures(folder: Path) -> list[str]:
-    """Every picture below a folder, sorted, as paths relative to it.
-
-    Raises:
-        ValueError: if it is not a folder, or holds no pictures.
-
-    Example:
-        >>> find_pictures(Path("nowhere"))
-        Traceback (most recent call last):
-        ValueError: folder 'nowhere' is not a folder
-    """
-    if not folder.is_dir():
-        raise ValueError(f"folder {str(folder)!r} is not a folder")
-    found = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
-    )
-    if not found:
-        kinds = ", ".join(IMG_EXTENSIONS)
-        raise ValueError(f"folder {str(folder)!r} holds no pictures ({kinds})")
-    return found
 
 
 def evaluate_folder(model: Any, folder: Path, output: Path, **options: Any) -> Measured:

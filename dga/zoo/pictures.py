@@ -124,7 +124,7 @@ def load_images(
         check_count("count", count)
     if split not in ("test", "figures"):
         return _stack([_series(split, index) for index in range(count or 100)])
-    with open(DATA / "pictures" / f"{split}.csv", newline="") as file:
+    with open(DATA / "pictures" / f"{split}.csv", newline="", encoding="utf-8") as file:
         rows = [Row(*(int(row[key]) for key in Row._fields)) for row in csv.DictReader(file)]
     if count is not None and count > len(rows):
         raise ValueError(f"count is {count}, but split {split!r} has {len(rows)} pictures")

@@ -14,6 +14,8 @@ from torchvision import transforms
 
 from dga.zoo.photographs import to_rgb
 
+_LONGEST = 32  # times the width
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -41,15 +43,16 @@ class Preprocess:
     def __call__(self, picture: Image.Image | NDArray[np.uint8]) -> Tensor:
         """A photograph, or uint8 pictures (B, H, W, 3) or (H, W, 3) -> (B, 3, size, size).
 
-        Photographs are resized and cropped as the network was trained; arrays that already have
-        the network's size are taken as they are.
+        Photographs are resized and cropped as the network was trained; of a strip more than 32
+        times as long as wide, the middle is taken first. Arrays that already have the network's
+        size are taken as they are.
 
         Raises:
             TypeError: if the picture is neither an image nor an array.
             ValueError: for an array of another shape or dtype.
         """
         if isinstance(picture, Image.Image):
-            return self.transform(to_rgb(picture))[None]
+            return self._resized(picture)[None]
         if not isinstance(picture, np.ndarray):
             raise TypeError(
                 f"picture must be a PIL image or an array, got {type(picture).__name__}"
@@ -66,9 +69,18 @@ class Preprocess:
             )
         batch = picture if picture.ndim == 4 else picture[None]
         if batch.shape[1:3] != (self.size, self.size):
-            return torch.stack([self.transform(Image.fromarray(one)) for one in batch])
+            return torch.stack([self._resized(Image.fromarray(one)) for one in batch])
         x = torch.from_numpy(batch.copy()).permute(0, 3, 1, 2).float() / 255
         return ((x - _column(self.mean)) / _column(self.std)).contiguous()
+
+    def _resized(self, picture: Image.Image) -> Tensor:
+        # A pixel's width becomes the network's: uncropped, a strip would grow to gigabytes.
+        width, height = picture.size
+        inside = min(width, _LONGEST * height), min(height, _LONGEST * width)
+        if inside != picture.size:
+            left, top = (width - inside[0]) // 2, (height - inside[1]) // 2
+            picture = picture.crop((left, top, left + inside[0], top + inside[1]))
+        return self.transform(to_rgb(picture))
 
     def restore(self, inputs: Tensor) -> NDArray[np.float32]:
         """Normalised inputs (B, 3, H, W) -> pictures (B, H, W, 3) in 0..1."""
