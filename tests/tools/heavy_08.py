@@ -1,11 +1,15 @@
-"""Results that lesson 08 reads, too slow for a lesson: python tests/tools/heavy_08.py [PART ...]
+"""Results that lesson 08 reads: python tests/tools/heavy_08.py PART ... [--pictures N] [--work DIR]
 
-localisation    all methods on 100 pictures by three networks, and on small objects
+localisation    how much of a map lies on the object
+classes         two objects in a picture: how much lies on the one that was asked for
+cascade         resnet's layers randomised one after another, three draws
+fill            LeRF and MoRF where removed pixels are grey, what was behind, or imputed
 noise           maps of noisy pictures: rank correlation with the clean map, LeRF and MoRF
-cascade         layers randomised one after another, in vgg
-random_labels   two networks trained on true labels and one on shuffled ones (and a figure)
+quantus         sensitivity-max and infidelity by Quantus
 
-Each part writes data/results/08_PART.csv and takes two to five minutes on one thread.
+A unit of work, ten pictures of one job, is one file in DIR: an interrupted run goes on where it
+stopped, and a larger one reuses a smaller. Each part writes data/results/08_PART.csv when all its
+units are there. 2 to 40 minutes a part on one thread.
 """
 
 from __future__ import annotations
@@ -13,147 +17,236 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Callable, Iterator
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import dga
 from dga import metrics
 from dga.experiments.evaluation import attribute
-from dga.lessons import plots
-from dga.zoo.architectures import ResNet
+from dga.metrics import pixel_perturbation
 from dga.zoo.files import DATA, write_atomically
+from dga.zoo.loading import Classifier
+from dga.zoo.pictures import ImageSet
 
+BLOCK = 10  # pictures
 NETWORKS = ("vgg", "resnet", "inception")
 METHODS = ("gi", "gbp", "ig", "fg", "dga")
-NOISE = (0.02, 0.1, 0.4)
-EPOCHS, LEARNING_RATE, BATCH = 40, 4e-3, 50
+FEW = ("gi", "gbp", "ig", "ig-cut", "fg", "gig", "dga", "dga-random", "gradcam")
+ALL = ("random", "random-blurred", "centre", "edges", *FEW, "ufg-cut", "dga-gi")
+NOISE = (0.0, 0.02, 0.1, 0.4)
+TOP, BOTTOM = (0.02, 0.05, 0.1, 0.2), (0.8, 0.9, 0.95)  # removed in MoRF and in LeRF
+STAGES = ("10", "7.conv1", "5.conv1", "3.conv1", "0")  # of resnet
 
 Row = dict[str, object]
+Job = tuple[str, ...]
 
 
-def localisation() -> Iterator[Row]:
-    """Needs about 0.2 s a picture, network and many-pass method."""
-    jobs = [*((name, "test") for name in NETWORKS), ("resnet", "small")]
-    for name, split in tqdm(jobs, desc="networks"):
-        model, pictures = dga.load_model(name), dga.load_images(split, 100)
-        for start in tqdm(range(0, len(pictures), 10), desc=name, leave=False):
-            x = model.preprocess(pictures.images[start : start + 10])
-            mask = pictures.masks[start : start + 10]
-            target = model(x).argmax(1)
-            for method in METHODS:
-                a = attribute(method, model, x, target, first=start)
-                values = {
-                    "top10": metrics.top_precision(a, mask),
-                    "energy": metrics.energy_inside(a, mask),
-                    "pointing": metrics.pointing(a, mask),
-                    **_scores(model, x, target, a),
-                }
-                yield from _rows(start, values, network=name, split=split, method=method)
+def maps(
+    methods: Sequence[str], model: nn.Module, x: Tensor, target: Tensor, first: int
+) -> dict[str, Tensor]:
+    """An attribution by each method; the cut of IG does not compute IG again.
+
+    The blob in the centre, negative everywhere, is lifted to 0: shares count what is positive.
+    """
+    found: dict[str, Tensor] = {}
+    for name in methods:
+        cut = name == "ig-cut" and "ig" in found
+        found[name] = (
+            found["ig"].clamp(min=0) if cut else attribute(name, model, x, target, first=first)
+        )
+    if "centre" in found:
+        found["centre"] = found["centre"] - found["centre"].amin()
+    return found
 
 
-def noise() -> Iterator[Row]:
-    """Every map explains the noisy picture and is tested on it."""
-    pictures = dga.load_images("test", 20)
-    for name in tqdm(NETWORKS, desc="networks"):
-        model = dga.load_model(name)
-        x = model.preprocess(pictures.images)
-        target = model(x).argmax(1)
-        random = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-        for method in tqdm(("gi", "ig", "fg", "dga"), desc=name, leave=False):
-            clean = attribute(method, model, x, target)
-            for level in (0.0, *NOISE):
-                near = x + level * random
-                a = attribute(method, model, near, target) if level else clean
-                values = {
-                    "correlation": metrics.rank_correlation(a, clean),
-                    **_scores(model, near, target, a),
-                }
-                yield from _rows(0, values, network=name, method=method, noise=level)
+def localisation(job: Job, start: int) -> Iterator[Row]:
+    name, split = job
+    model, x, target, pictures = _start(name, split, start)
+    for method, a in maps(METHODS, model, x, target, start).items():
+        curves = pixel_perturbation(model, x, a, target, "both").mean(2)
+        values = {
+            "top10": metrics.top_precision(a, pictures.masks),
+            "energy": metrics.energy_inside(a, pictures.masks),
+            "pointing": metrics.pointing(a, pictures.masks),
+            "lerf": curves[0],
+            "morf": curves[1],
+        }
+        yield from _rows(start, values, network=name, split=split, method=method)
 
 
-def cascade() -> Iterator[Row]:
-    """Signed and unsigned maps after each layer of vgg, from the last to the first."""
-    pictures = dga.load_images("figures", 6)
-    model = dga.load_model("vgg")
-    x = model.preprocess(pictures.images)
-    target = model(x).argmax(1)
-    before = {method: attribute(method, model, x, target) for method in METHODS}
-    for layer, copy in tqdm(metrics.cascading_randomization(model), desc="layers"):
-        for method in METHODS:
-            a, old = attribute(method, copy, x, target), before[method]
+def classes(job: Job, start: int) -> Iterator[Row]:
+    """`share` is that on the object asked for, of what lies on either, over both questions.
+
+    A map that is the same for both classes therefore gets 1/2, on every picture.
+    """
+    (name,) = job
+    model, x, _, pictures = _start(name, "two", start)
+    assert pictures.second_labels is not None and pictures.second_masks is not None
+    labels = torch.stack([pictures.labels, pictures.second_labels])
+    masks = torch.stack([pictures.masks, pictures.second_masks])
+    with torch.no_grad():
+        best = model(x).topk(2).indices.sort(1).values
+    named = (best == labels.T.sort(1).values).all(1)
+    asked = [maps(ALL, model, x, label, start) for label in labels]
+    for method in ALL:
+        pair = [a[method] for a in asked]
+        on = torch.stack(
+            [torch.stack([metrics.energy_inside(a, m) for m in masks]) for a in pair]
+        )  # (asked, object, pictures)
+        both = on.sum(1)
+        values = {
+            "named": named,
+            "share": ((on[0, 0] / both[0]) + (on[1, 1] / both[1])) / 2,
+            "asked": (on[0, 0] + on[1, 1]) / 2,
+            "other": (on[0, 1] + on[1, 0]) / 2,
+            "correlation": metrics.rank_correlation(*pair),
+        }
+        yield from _rows(start, values, network=name, method=method)
+
+
+def cascade(job: Job, start: int) -> Iterator[Row]:
+    """Signed and unsigned maps after some layers, from the last to the first."""
+    name, draw = job
+    model, x, target, pictures = _start(name, "test", start)
+    methods = ("edges", "gi", "gbp", "ig", "ig-cut", "fg", "dga", "gradcam")
+    before = maps(methods, model, x, target, start)
+    networks = metrics.cascading_randomization(model, seed=1000 * int(draw))
+    for layer, copy in networks:
+        if layer not in STAGES:
+            continue
+        for method, a in maps(methods, copy, x, target, start).items():
+            sizes = [m.sum(1, keepdim=True).abs() for m in (a, before[method])]
             values = {
-                "correlation": metrics.rank_correlation(a, old),
-                "unsigned": metrics.rank_correlation(
-                    a.sum(1, keepdim=True).abs(), old.sum(1, keepdim=True).abs()
-                ),
+                "correlation": metrics.rank_correlation(a, before[method]),
+                "unsigned": metrics.rank_correlation(*sizes),
                 "energy": metrics.energy_inside(a, pictures.masks),
             }
-            yield from _rows(0, values, layer=layer, method=method)
+            yield from _rows(start, values, network=name, draw=draw, layer=layer, method=method)
 
 
-def random_labels() -> Iterator[Row]:
-    """The same 600 small pictures (32 x 32) and network; only the labels or the start differ."""
-    train, test = dga.load_images("train", 600), dga.load_images("test", 200)
-    preprocess = dga.load_model("resnet").preprocess
-    x, unseen = (F.avg_pool2d(preprocess(s.images), 2) for s in (train, test))
-    shuffled = train.labels[torch.randperm(600, generator=torch.Generator().manual_seed(0))]
-    few = slice(0, 40)
-    mask = F.avg_pool2d(train.masks[few, None].float(), 2)[:, 0] > 0.5
-    first: dict[str, Tensor] = {}
-    maps: dict[str, Tensor] = {}
-    jobs = [("true", train.labels, 0), ("again", train.labels, 1), ("random", shuffled, 0)]
-    for name, labels, seed in tqdm(jobs, desc="networks"):
-        model = _fit(x, labels, seed, name)
-        accuracy = [
-            f"{(model(part).argmax(1) == truth).float().mean():.3f}"
-            for part, truth in ((x, labels), (unseen, test.labels))
-        ]
-        for method in METHODS:
-            a = attribute(method, model, x[few])
-            first.setdefault(method, a)
-            maps[f"{method} {name}"] = a
+def fill(job: Job, start: int) -> Iterator[Row]:
+    """A row holds all methods: MoRF is the mean over `TOP`, LeRF over `BOTTOM`."""
+    (name,) = job
+    model, x, target, pictures = _start(name, "test", start, without=True)
+    behind = model.preprocess(pictures.without)
+    found: dict[tuple[str, str], dict[str, Tensor]] = {}
+    for method, a in maps(ALL, model, x, target, start).items():
+        for order, shares in (("morf", TOP), ("lerf", BOTTOM)):
+            for kind in ("mean", "linear"):
+                curve = pixel_perturbation(model, x, a, target, order, shares=shares, fill=kind)
+                found.setdefault((kind, order), {})[method] = curve.mean(1)
+            curve = behind_instead(model, x, behind, a, target, order, shares)
+            found.setdefault(("behind", order), {})[method] = curve.mean(1)
+    for (kind, order), values in found.items():
+        yield from _rows(start, values, network=name, fill=kind, measure=order)
+
+
+def behind_instead(
+    model: nn.Module,
+    x: Tensor,
+    behind: Tensor,
+    a: Tensor,
+    target: Tensor,
+    order: str,
+    shares: Sequence[float],
+) -> Tensor:
+    """Pixel perturbation where a removed pixel becomes what was behind the object."""
+    signed = a if order == "morf" else -a
+    curve = []
+    for share in shares:
+        gone = metrics.top_pixels(signed, share)[:, None]
+        with torch.no_grad():
+            p = model(torch.where(gone, behind, x)).softmax(1)
+        curve.append(p.gather(1, target[:, None])[:, 0])
+    return torch.stack(curve, 1)
+
+
+def noise(job: Job, start: int) -> Iterator[Row]:
+    """Every map explains the noisy picture and is tested on it."""
+    (name,) = job
+    model, x, target, _ = _start(name, "test", start)
+    random = torch.randn(x.shape, generator=torch.Generator().manual_seed(start))
+    methods = ("edges", "gi", "gbp", "ig", "ig-cut", "fg", "dga")
+    clean = maps(methods, model, x, target, start)
+    for level in NOISE:
+        near = x + level * random
+        for method, a in (maps(methods, model, near, target, start) if level else clean).items():
+            curves = pixel_perturbation(model, near, a, target, "both").mean(2)
             values = {
-                "correlation": metrics.rank_correlation(a, first[method]),
-                "energy": metrics.energy_inside(a, mask),
+                "correlation": metrics.rank_correlation(a, clean[method]),
+                "lerf": curves[0],
+                "morf": curves[1],
             }
-            fixed = {"network": name, "train": accuracy[0], "test": accuracy[1]}
-            yield from _rows(0, values, **fixed, method=method)
-    some = [7, 8, 2]
-    columns = {
-        f"{label}, {words}": maps[f"{method} {name}"][some]
-        for method, label in (("ig", "IG"), ("dga", "DGA"))
-        for name, words in (("true", "true labels"), ("random", "shuffled"))
-    }
-    figure = plots.compare(preprocess.restore(x[few][some]), columns, panel=1.9)
-    write_atomically(DATA / "figures" / "random_labels.png", plots.png(figure))
+            yield from _rows(start, values, network=name, method=method, noise=level)
 
 
-def _fit(x: Tensor, labels: Tensor, seed: int, name: str) -> nn.Module:
-    torch.manual_seed(seed)
-    model = ResNet(10)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=EPOCHS * (len(x) // BATCH)
-    )
-    bar = tqdm(range(EPOCHS), desc=f"training, {name} labels", leave=False)
-    for _ in bar:
-        for pick in torch.randperm(len(x)).view(-1, BATCH):
-            loss = F.cross_entropy(model(x[pick]), labels[pick])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        bar.set_postfix(loss=f"{loss.item():.3f}")
-    return model.eval()
+def quantus(job: Job, start: int) -> Iterator[Row]:
+    """Sensitivity-max in a cube of half side 0.02; infidelity over patches of 8 x 8 that turn grey.
+
+    Infidelity asks for differences of the score, so a map may first be multiplied by the best
+    constant for each picture (`scaled`): 0 is perfect, 1 no better than an empty map.
+    """
+    import quantus as q
+
+    (name,) = job
+    model, x, target, _ = _start(name, "test", start)
+    common = {"disable_warnings": True, "normalise": False, "abs": False}
+    losses: dict[str, str | Callable[..., np.ndarray]] = {"infidelity": "mse", "scaled": _scaled}
+    for method in ALL:
+
+        def explain(
+            model: nn.Module, inputs: np.ndarray, targets: np.ndarray, method: str = method,
+            **_: object,
+        ) -> np.ndarray:  # fmt: skip
+            z, y = (torch.as_tensor(v) for v in (inputs, targets))
+            result: np.ndarray = maps([method], model, z.to(x), y, start)[method].numpy()
+            return result
+
+        batch = {
+            "model": model, "x_batch": x.numpy(), "y_batch": target.numpy(), "channel_first": True,
+            "a_batch": explain(model, x.numpy(), target.numpy()), "softmax": False,
+        }  # fmt: skip
+        values = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            np.random.seed(start)
+            measure = q.MaxSensitivity(nr_samples=10, lower_bound=0.02, **common)
+            values["sensitivity"] = torch.tensor(measure(explain_func=explain, **batch))
+            for key, loss in losses.items():
+                measure = q.Infidelity(
+                    loss_func=loss, perturb_patch_sizes=[8], n_perturb_samples=1,
+                    perturb_baseline=0.0, **common,
+                )  # fmt: skip
+                values[key] = torch.tensor(np.array(measure(**batch)))
+        yield from _rows(start, values, network=name, method=method)
 
 
-def _scores(model: nn.Module, x: Tensor, target: Tensor, a: Tensor) -> dict[str, Tensor]:
-    orders = ("lerf", "morf")
-    return {o: metrics.pixel_perturbation(model, x, a, target, o).mean(1) for o in orders}
+def _scaled(a: np.ndarray, b: np.ndarray, **_: object) -> np.ndarray:
+    """What is left of the differences `a` after the best multiple of the sums `b`, a share."""
+    inner = (a * b).sum(-1) ** 2
+    both: np.ndarray = (a**2).sum(-1) * (b**2).sum(-1)
+    return 1 - np.divide(inner, both, out=np.zeros_like(inner), where=both > 0)
+
+
+def _start(
+    name: str, split: str, start: int, without: bool = False
+) -> tuple[Classifier, Tensor, Tensor, ImageSet]:
+    """The network, ten pictures, the classes that it names, and the truth about them."""
+    model = dga.load_model(name)
+    whole = dga.load_images(split, start + BLOCK, without=without)
+    pictures = ImageSet(*(None if v is None else v[start:] for v in vars(whole).values()))
+    x = model.preprocess(pictures.images)
+    with torch.no_grad():
+        return model, x, model(x).argmax(1), pictures
 
 
 def _rows(start: int, values: dict[str, Tensor], **fixed: object) -> Iterator[Row]:
@@ -163,29 +256,58 @@ def _rows(start: int, values: dict[str, Tensor], **fixed: object) -> Iterator[Ro
         yield {**fixed, "picture": start + k, **numbers}
 
 
-PARTS: dict[str, Callable[[], Iterator[Row]]] = {
-    "localisation": localisation,
-    "noise": noise,
-    "cascade": cascade,
-    "random_labels": random_labels,
+@dataclass(frozen=True)
+class Part:
+    """What is measured, on what, and on how many pictures of each job."""
+
+    measure: Callable[[Job, int], Iterator[Row]]
+    jobs: tuple[Job, ...]
+    pictures: int
+
+
+EACH = tuple((name,) for name in NETWORKS)
+PARTS = {
+    "localisation": Part(
+        localisation, (*((name, "test") for name in NETWORKS), ("resnet", "small")), 100
+    ),
+    "classes": Part(classes, EACH, 100),
+    "cascade": Part(cascade, tuple(("resnet", str(draw)) for draw in range(3)), 50),
+    "fill": Part(fill, EACH, 200),
+    "noise": Part(noise, EACH, 50),
+    "quantus": Part(quantus, (("resnet",),), 30),
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", help="all if none is named")
-    parts = parser.parse_args().parts or list(PARTS)
-    if unknown := set(parts) - set(PARTS):
+    parser.add_argument("--pictures", type=int, help="of each job, a multiple of 10")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "heavy_08")
+    arguments = parser.parse_args()
+    names = arguments.parts or list(PARTS)
+    if unknown := set(names) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    for part in parts:
-        rows = list(PARTS[part]())
-        text = io.StringIO(newline="")
-        text.write("# made by python tests/tools/heavy_08.py\n")
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        (DATA / "results").mkdir(exist_ok=True)
-        write_atomically(DATA / "results" / f"08_{part}.csv", text.getvalue().encode())
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        part = PARTS[name]
+        starts = range(0, arguments.pictures or part.pictures, BLOCK)
+        units = [(job, start) for start in starts for job in part.jobs]
+        rows: dict[Job, list[Row]] = {job: [] for job in part.jobs}
+        for job, start in tqdm(units, desc=name):
+            path = arguments.work / f"{name}-{'-'.join(job)}-{start}.json"
+            if not path.exists():
+                write_atomically(path, json.dumps(list(part.measure(job, start))).encode())
+            rows[job] += json.loads(path.read_text())
+        _write(name, [row for job in part.jobs for row in rows[job]])
+
+
+def _write(part: str, rows: list[Row]) -> None:
+    text = io.StringIO(newline="")
+    text.write("# made by python tests/tools/heavy_08.py\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(DATA / "results" / f"08_{part}.csv", text.getvalue().encode())
 
 
 if __name__ == "__main__":
