@@ -50,7 +50,7 @@ release: $(VENV)/test.installed
 	$(BIN)/python notebooks/assignments/classroom.py release
 
 grade: $(VENV)/test.installed
-	$(BIN)/python notebooks/assignments/classroom.py grade $(SUBMISSIONS)
+	$(BIN)/python notebooks/assignments/classroom.py grade "$$SUBMISSIONS"
 
 badges: $(VENV)/lab.installed
 	$(BIN)/python tests/tools/badges.py $(REPO) $(REF)

@@ -9,6 +9,3 @@ c.CourseDirectory.release_directory = "student"
 # Inside a function this returns None, and outside it does nothing: both are told from an answer.
 c.ClearSolutions.code_stub = {"python": "...  # your code"}
 c.ClearSolutions.text_stub = "*Your answer*"
-c.ExecutePreprocessor.timeout = 300
-# Cells that fail give no points, and the ones after them run all the same.
-c.Execute.allow_errors = True

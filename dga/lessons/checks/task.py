@@ -87,7 +87,8 @@ def _run(answer: Callable[..., Any], case: tuple) -> Any:
         result = answer(*(a.clone() if isinstance(a, Tensor) else a for a in case))
     except Exception as error:
         frames = error.__traceback__ and error.__traceback__.tb_next  # without this function
-        text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+        text = getattr(error, "as_told", None)  # by another process, when assignments are graded
+        text = text or "".join(traceback.format_exception(type(error), error, frames)).rstrip()
         raise Wrong(f"your function stopped with an exception.\n{text}") from None
     for parameter in (p for model in models for p in model.parameters()):
         if parameter.grad is not None:
