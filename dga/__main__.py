@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -86,24 +87,14 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: None for those of this process, which then keeps the memory it frees.
 
     Returns:
-        0 if all went well, 2 for bad input, 130 if interrupted, 141 if nobody reads the output.
+        0 if all went well, 2 for bad input, 130 if interrupted.
     """
     if arguments is None:
         keep_freed_memory()
         _open_streams()
         if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        try:
-            return _run(_parser().parse_args(arguments))
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # as after `| head`: what is left to say goes nowhere
-        _hush()
-        return 141
-
-
-def _run(options: argparse.Namespace) -> int:
+    options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except BadInput as error:
@@ -118,27 +109,41 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+class _Stream(io.TextIOWrapper):
+    """What nobody reads any more (`| head -1`) goes nowhere, and the work goes on."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+
+
 def _open_streams() -> None:
-    """Standard streams that were closed (`2>&-`) lead nowhere; names of any bytes can be told."""
+    """Standard streams that are closed (`2>&-`) lead nowhere; names of any bytes can be told."""
     while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # else a file would get their number
-        os.set_inheritable(free, True)
+        pass
     os.close(free)
     for name in ("stdout", "stderr"):
         stream: Any = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w"))
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _hush() -> None:
-    """So that the interpreter does not fail when it empties the streams at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
+        elif type(stream) is io.TextIOWrapper:  # not that of a notebook or a test
+            tolerant = _Stream(
+                stream.buffer, stream.encoding, "backslashreplace",
+                line_buffering=stream.line_buffering, write_through=stream.write_through,
+            )  # fmt: skip
+            setattr(sys, name, tolerant)
 
 
 def _whole(text: str) -> int:
@@ -385,7 +390,7 @@ def _explain_all(
             photo = load_photo(name)
         except ValueError as error:
             unread += 1
-            warnings.warn(f"left out: {error}", stacklevel=1)
+            tqdm.write(f"dga explain: left out: {error}", file=sys.stderr)
             continue
         report = explaining.known(photo, output)
         if report is None:
@@ -401,7 +406,7 @@ def _explain_all(
     if unread == len(pairs):
         raise BadInput("none of the photographs can be read")
     if unread:
-        warnings.warn(f"{len(pairs) - unread} of {len(pairs)} photographs", stacklevel=1)
+        print(f"dga explain: {len(pairs) - unread} of {len(pairs)} photographs", file=sys.stderr)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

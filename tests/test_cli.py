@@ -7,17 +7,19 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import warnings
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
 import dga
-from dga.__main__ import _parser, main
+from dga.__main__ import _parser, _Stream, main
 from dga.experiments.evaluation import Evaluation
 from dga.methods import METHODS
 
@@ -113,6 +115,163 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     assert code == 2
     assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Five photographs, one of them in a subfolder and one broken."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for name, image in zip(
+        ("0.png", "1.png", "2.png", "sub/0.png"), dga.load_images("test", 4).images, strict=True
+    ):
+        Image.fromarray(image).save(folder / name)
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def explain(*arguments):
+    return main(["explain", *map(str, arguments), "--model", "vgg", "--device", "cpu",
+                 "--method", "gi"])  # fmt: skip
+
+
+def bytes_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_explain_a_folder_and_go_on(photos, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "out"
+    assert explain(photos, "coffee", "--output", output) == 0
+    told = capsys.readouterr()
+    assert f"{output}/0.png.png: 'fish' for {photos}/0.png" in told.out
+    assert "left out: photo" in told.err and "bad.jpg" in told.err and "5 of 6 photo" in told.err
+    made = bytes_of(output)
+    assert set(made) == {"0.png.png", "1.png.png", "2.png.png", "sub/0.png.png", "coffee.png"}
+
+    calls, plain = [], METHODS["gi"].function
+    counted = dataclasses.replace(
+        METHODS["gi"], function=lambda *a, **k: [calls.append(1), plain(*a, **k)][1]
+    )
+    monkeypatch.setitem(METHODS, "gi", counted)
+    (output / "2.png.png").unlink()  # interrupted before it
+    (output / "1.png.png").write_bytes(b"")  # another program's full disk
+    shutil.copy(photos / "2.png", photos / "0.png")  # another photograph of the same name
+    assert explain(photos, "coffee", "--output", output, "--json") == 0
+    assert len(calls) == 3
+    reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(r["output"]).name for r in reports] == [Path(name).name for name in
+        ("0.png.png", "1.png.png", "2.png.png", "sub/0.png.png", "coffee.png")]  # fmt: skip
+    assert reports[0]["target"] == reports[2]["target"] != reports[1]["target"]
+    again = bytes_of(output)
+    assert {name for name in made if made[name] != again[name]} == {"0.png.png"}
+    shutil.copy(photos / "sub" / "0.png", photos / "bad.jpg")  # repaired: it gets its turn
+    assert explain(photos, "coffee", "--output", output, "--target", "fish") == 0
+    assert len(calls) == 9 and "photographs" not in capsys.readouterr().err
+    assert len(bytes_of(output)) == 6
+
+
+def test_explain_overwritten_weights_anew(photos, tmp_path):
+    weights, output = tmp_path / "w.pt", tmp_path / "out"
+    pictures = []
+    for factor in (1, 2):
+        state = dga.load_model("vgg").state_dict()
+        torch.save({key: value * factor for key, value in state.items()}, weights)
+        assert explain(photos, "--output", output, "--weights", weights) == 0
+        pictures.append(bytes_of(output))
+    assert all(pictures[0][name] != pictures[1][name] for name in pictures[0])
+
+
+def test_explain_photographs_of_one_name(photos, tmp_path):
+    both = [photos / "0.png", photos / "sub" / "0.png"]
+    assert explain(*both, *both, "--output", tmp_path / "out") == 0
+    assert set(bytes_of(tmp_path / "out")) == {"0.png.png", "0.png-2.png"}
+    assert explain(photos, "--output", photos / "out") == 0  # explanations are not explained
+    assert explain(photos, "--output", photos / "out") == 0
+    assert len(bytes_of(photos / "out")) == 4
+
+
+def test_no_command_destroys_a_file_that_it_did_not_write(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    photo = photos / "0.png"
+    os.link(photo, "linked.png")
+    os.symlink(photo, "pointing.png")
+    explanation = tmp_path / "ours.png"
+    assert explain(photo, "--output", explanation) == 0
+    assert explain(photo, "--output", explanation) == 0
+    Path("vgg.pt").write_bytes(b"weights of somebody")
+    Path("card.json").write_text("{}")
+    Path("notes.md").write_text("Notes")
+    before = bytes_of(tmp_path)
+    for arguments, said in [
+        (["explain", "photos/0.png", "--output", "photos/0.png"], "is a photograph to explain"),
+        (["explain", "photos/0.png", "--output", "photos/../photos/0.png"], "is a photograph to"),
+        (["explain", "photos/0.png", "--output", "linked.png"], "is a photograph to explain"),
+        (["explain", "photos/0.png", "--output", "pointing.png"], "is a photograph to explain"),
+        (["explain", "ours.png", "--output", "ours.png"], "is a photograph to explain"),
+        (["explain", "photos/0.png", "--output", "photos/1.png"], "is no picture of ours"),
+        (["explain", "photos", "--output", "photos"], "is the folder of the photographs"),
+        (["explain", "photos", "--output", "vgg.pt"], "is a file; several"),
+        (["explain", "photos", "--output", "new.png"], "is no folder"),
+        (["explain", "photos", "none.jpg", "--output", "out"], "photo 'none.jpg' is not a file"),
+        (["explain", "photos", "--output", "no/out"], "does not exist"),
+        (["evaluate", "--images", "photos", "--output", "notes.csv"], "'notes.md' is there"),
+        (["train", "vgg"], "'vgg.pt' is there already"),
+        (["train", "vgg", "--output", "card.pt"], "'card.json' is there already"),
+        (["benchmark", "--plot", "photos/1.png"], "--plot 'photos/1.png' is there already"),
+    ]:
+        network = ["--model", "vgg"] if arguments[0] in ("explain", "evaluate") else []
+        assert main([*arguments, *network]) == 2, arguments
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
+        assert bytes_of(tmp_path) == before, arguments
+
+
+def test_streams_that_are_closed(fish, tmp_path):
+    """What was asked for is done, whoever reads what is said about it."""
+    command = shlex.join([sys.executable, "-m", "dga", *fish])
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} 2>&- | head -c 0"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and not done.stderr
+    assert Image.open(tmp_path / "o.png").text["dga:method"] == "dga"
+
+
+def test_without_docstrings(monkeypatch):
+    """As under `python -OO`."""
+    for module in ("dga", "dga.__main__", "dga.experiments.benchmark"):
+        monkeypatch.setattr(f"{module}.__doc__", None)
+    assert "what it said" in _parser().format_help()
+
+
+def test_a_pipe_that_nobody_reads():
+    reading, writing = os.pipe()
+    with _Stream(open(writing, "wb"), "utf-8", line_buffering=True) as stream:
+        stream.write("read\n")
+        assert os.read(reading, 99) == b"read\n"
+        os.close(reading)
+        for _ in range(3):
+            assert stream.write("not read\n") == 9
+            stream.flush()
+
+
+OUT_OF_RANGE = ("99999999999999999999", "-99999999999999999999")
+
+
+@pytest.mark.parametrize("number", [*OUT_OF_RANGE, "9" * 5000, "1.5", "x"])
+@pytest.mark.parametrize(
+    "command", ["explain x --steps", "train vgg --seed", "evaluate --images x --limit"]
+)
+def test_numbers_that_are_out_of_range(command, number, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), number])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and error.count("\n") == 1
+    assert ("is out of range" if number in OUT_OF_RANGE else "invalid whole number") in error
 
 
 def commands():

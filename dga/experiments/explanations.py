@@ -130,8 +130,12 @@ class Explaining:
         self._model, self._method, self._settings = model, METHODS[method], dict(settings)
         self._target = None if target is None else find_class(model.classes, target)
         self._facts = {"model": model.name, "weights": weights, "method": method}
-        made = {**fingerprint(model), **self._facts, "options": self._settings, "of": self._target}
-        self._made = json.dumps({**made, "dga": __version__, "torch": torch.__version__})
+        self._made = json.dumps(
+            [
+                fingerprint(model), self._facts, self._settings, self._target, __version__,
+                torch.__version__,
+            ]
+        )  # fmt: skip
 
     def predict(self, photo: Image.Image) -> list[dict[str, Any]]:
         """The five likeliest classes, each with name, index and probability.
