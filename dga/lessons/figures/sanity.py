@@ -1,0 +1,336 @@
+"""Figures of lesson 08: the cheat, two questions, forgetting, fill-in, noise, the object."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor
+
+from dga.experiments.comparison import holm, signed_rank_p
+from dga.experiments.evaluation import LABELS
+from dga.lessons import plots
+from dga.lessons.plots import Pixels
+from dga.metrics import bootstrap_interval
+from dga.zoo.files import DATA
+
+PANEL = 1.6  # inches
+NETWORKS = {"vgg": "o", "resnet": "s", "inception": "^"}
+CONTROL = "#7f7f7f"
+STAGES = {"10": "last", "7.conv1": "7", "5.conv1": "5", "3.conv1": "3", "0": "all"}
+_SHORT = {"ig": "IG", "ig-cut": "IG, negatives cut", "gig": "Guided IG", "edges": "edges (control)",
+          "centre": "centre blob (control)", "random": "random (control)"}  # fmt: skip
+
+Row = dict[str, str]
+Paired = Mapping[tuple[str, str], Tensor]  # (method, network) -> (pictures,)
+
+
+def pictures(shown: Sequence[Pixels], names: Sequence[str]) -> None:
+    """Pictures in a row with a name above each.
+
+    Example:
+        >>> import dga
+        >>> pictures(dga.load_images("figures", 2).images / 255, ["cat", "boat"])
+        Drawn pictures: cat; boat.
+    """
+    figure = plots.grid([list(shown)], columns=names, panel=PANEL)
+    said = "; ".join(" ".join(name.split()) for name in names)
+    plots.show(figure, f"Drawn pictures: {said}.")
+
+
+def caught(shown: Sequence[Pixels], maps: Mapping[str, Tensor], names: Sequence[str]) -> None:
+    """Marked pictures beside their heatmaps for the class that the mark stands for.
+
+    Args:
+        shown: pictures (H, W, 3).
+        maps: short name -> (B, C, H, W).
+        names: of the pictures.
+
+    Example:
+        >>> import dga
+        >>> one = dga.load_images("watermark", 1).images / 255
+        >>> caught(one, {"ig": torch.rand(1, 3, 64, 64)}, ["fish"])  # doctest: +ELLIPSIS
+        Pictures with a round mark in a corner ...
+    """
+    named = {_name(method): a for method, a in maps.items()}
+    figure = plots.compare(shown, named, labels=names, panel=PANEL, bar=True)
+    plots.show(
+        figure,
+        "Pictures with a round mark in a corner beside heatmaps for umbrella by IG, FullGrad and "
+        "DGA. IG and DGA are brightest on the mark, DGA with specks elsewhere; FullGrad is a broad "
+        "blob, brightest at the mark.",
+    )
+
+
+def two_questions(picture: Pixels, maps: Mapping[str, Tensor], asked: Sequence[str]) -> None:
+    """One picture with two objects, and what each method answers for either.
+
+    Args:
+        picture: (H, W, 3).
+        maps: short name -> (2, C, H, W), one for each question.
+        asked: the two classes.
+
+    Example:
+        >>> import dga
+        >>> picture = dga.load_images("two", 1).images[0] / 255
+        >>> two_questions(picture, {"ig": torch.rand(2, 3, 64, 64)}, ["car", "mushroom"])
+        Two rows of heatmaps of one picture, why car, and why mushroom, by IG.
+    """
+    rows = [[picture, *(plots.heatmap(a[k]) for a in maps.values())] for k in range(2)]
+    names = [_name(method) for method in maps]
+    figure = plots.grid(
+        rows, columns=["the picture", *names], labels=[f"why {name}?" for name in asked],
+        panel=PANEL - 0.2, bar="magnitude",
+    )  # fmt: skip
+    plots.show(figure, f"Two rows of heatmaps of one picture, why {asked[0]}, and why {asked[1]}, "
+                       f"by {', '.join(names)}.")  # fmt: skip
+
+
+def asked() -> None:
+    """How much lies on the object asked for, of what lies on the two; and each method minus DGA.
+
+    Example:
+        >>> asked()  # doctest: +ELLIPSIS
+        Share of the relevance on the object asked for, ...
+    """
+    rows = [r for r in stored("classes") if r["named"] == "1.0000"]
+    methods = ("random", "edges", "fg", "gbp", "gi", "ig", "ig-cut", "gig", "ufg-cut",
+               "dga-gi", "dga-random", "dga", "gradcam")  # fmt: skip
+    values = _table(rows, methods, "share")
+    figure = Figure(figsize=(9.8, 5.0), layout="constrained", dpi=100)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _forest(left, values, methods, {})
+    left.axvline(0.5, color="0.6", ls=":")
+    left.set(xlabel="share on the object asked for", xlim=(0.4, 1.0))
+    left.set_title("the same map for both: 1/2", fontsize=11)
+    _minus_dga(right, values, methods)
+    right.set_title("minus DGA, same pictures", fontsize=11)
+    _legend(figure, values)
+    plots.show(
+        figure,
+        "Share of the relevance on the object asked for, of what lies on the two. The controls are "
+        "at exactly one half on every network, FullGrad is not far above, the other methods well "
+        "above, Grad-CAM highest. On the right each method minus DGA.",
+    )
+
+
+def cascade() -> None:
+    """Rank correlation with the trained network's map while layers are randomised.
+
+    Example:
+        >>> cascade()  # doctest: +ELLIPSIS
+        Two panels of rank correlation ...
+    """
+    rows = stored("cascade")
+    places = {"gbp": 0.05, "edges": 0.02, "fg": -0.04, "dga": 0.02, "ig": 0.03, "gi": -0.05}
+    figure = Figure(figsize=(9.8, 4.1), layout="constrained", dpi=100)
+    titles = {"correlation": "with signs", "unsigned": "sizes only"}
+    for axes, (column, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(),
+                                     strict=True):  # fmt: skip
+        axes.axhline(0, color="0.8", lw=1)
+        for method, shift in places.items():
+            colour = _colour(method)
+            lines = []
+            for draw in sorted({r["draw"] for r in rows}):
+                some = [r for r in rows if r["method"] == method and r["draw"] == draw]
+                cells = [[float(r[column]) for r in some if r["layer"] == s] for s in STAGES]
+                lines.append(torch.tensor(cells).T)  # (pictures, stages)
+            for line in lines:
+                axes.plot(range(6), [1, *line.nanmean(0)], color=colour, lw=0.7, alpha=0.6)
+            mean, low, high = bootstrap_interval(torch.stack(lines).nanmean(0))
+            axes.plot(range(6), [1, *mean], "o-", color=colour, lw=2.2, ms=4)
+            axes.fill_between(range(1, 6), low, high, color=colour, alpha=0.25, lw=0)
+            axes.text(5.15, float(mean[-1]) + shift, _name(method), color=colour, va="center",
+                      fontsize=10)  # fmt: skip
+        axes.set_xticks(range(6), ["none", *STAGES.values()])
+        axes.set(xlim=(-0.1, 7.2), ylim=(-0.35, 1.08), xlabel="random from the end down to block")
+        axes.set_ylabel("rank correlation")
+        axes.set_title(f"{title}, {_count(rows)} pictures, resnet", fontsize=11)
+        axes.spines[["top", "right"]].set_visible(False)
+    plots.show(
+        figure,
+        "Two panels of rank correlation with the map of the trained network against the block down "
+        "to which the network is random; a band is a 95 % interval, a thin line one draw. With "
+        "signs, IG and Gradient*Input fall to 0 at once, FullGrad and DGA later, Guided Backprop "
+        "slowest. By sizes alone, IG and Gradient*Input stay well above 0, nearer to DGA. Edges "
+        "stay at 1.",
+    )
+
+
+def fill_in() -> None:
+    """MoRF of each method minus that of DGA, for three ways to remove a pixel.
+
+    Example:
+        >>> fill_in()  # doctest: +ELLIPSIS
+        Three panels, ...
+    """
+    rows = stored("fill")
+    titles = {"mean": "grey", "linear": "its neighbours", "behind": "what was behind"}
+    methods = ("random", "centre", "edges", "gbp", "fg", "gradcam", "gi", "ig", "ig-cut", "gig",
+               "dga-random", "dga-gi")  # fmt: skip
+    figure = Figure(figsize=(9.8, 5.2), layout="constrained", dpi=100)
+    for axes, (kind, title) in zip(figure.subplots(1, 3, sharey=True, sharex=True),
+                                   titles.items(), strict=True):  # fmt: skip
+        some = [r for r in rows if r["fill"] == kind and r["measure"] == "morf"]
+        values = {
+            (m, n): torch.tensor([float(r[m]) for r in some if r["network"] == n])
+            for n in NETWORKS for m in (*methods, "dga")
+        }  # fmt: skip
+        _minus_dga(axes, values, methods)
+        axes.set_xlabel("MoRF minus that of DGA")
+        axes.set_xscale("symlog", linthresh=0.1, linscale=1)
+        axes.set_xticks([-0.1, 0, 0.1, 0.5], ["-0.1", "0", "0.1", "0.5"])
+        axes.minorticks_off()
+        axes.set_title(f"removed becomes {title}", fontsize=11)
+    _legend(figure, values)
+    plots.show(
+        figure,
+        "Three panels, MoRF of each method minus that of DGA, where removed pixels become grey, "
+        "their neighbours, or what was behind the object. Controls, FullGrad and Grad-CAM lie far "
+        "to the right in all panels. IG, Guided IG and Gradient*Input lie right of 0 with grey, "
+        "and at 0 or left of it where pixels are filled in.",
+    )
+
+
+def noise() -> None:
+    """How maps and their LeRF hold under noise, one column for each network.
+
+    Example:
+        >>> noise()  # doctest: +ELLIPSIS
+        Three networks ...
+    """
+    rows = stored("noise")
+    methods = [m for m in ("edges", "gbp", "gi", "ig", "fg", "dga")
+               if any(r["method"] == m for r in rows)]  # fmt: skip
+    levels = sorted({r["noise"] for r in rows}, key=float)
+    figure = Figure(figsize=(9.8, 5.6), layout="constrained", dpi=100)
+    grid = figure.subplots(2, 3, sharey="row", sharex=True)
+    for axes, network in zip(grid.T, NETWORKS, strict=True):
+        for method in methods:
+            some = [r for r in rows if r["network"] == network and r["method"] == method]
+            for ax, column in zip(axes, ("correlation", "lerf"), strict=True):
+                v = torch.tensor([[float(r[column]) for r in some if r["noise"] == level]
+                                  for level in levels]).T  # fmt: skip
+                if column == "lerf":
+                    v = v - v[:, :1]
+                mean, low, high = bootstrap_interval(v)
+                ax.plot(range(len(levels)), mean, "o-", color=_colour(method), ms=4, lw=2,
+                        label=_name(method))  # fmt: skip
+                ax.fill_between(range(len(levels)), low, high, color=_colour(method), alpha=0.2,
+                                lw=0)  # fmt: skip
+        axes[0].set_title(f"{network}, {_count(rows)} pictures", fontsize=11)
+        axes[1].set_xticks(range(len(levels)), [f"{float(level):g}" for level in levels])
+        axes[1].set_xlabel("noise")
+        axes[1].axhline(0, color="0.8", lw=1)
+        for ax in axes:
+            ax.spines[["top", "right"]].set_visible(False)
+    grid[0][0].set(ylabel="rank correlation\nwith the clean map", ylim=(0, 1.05))
+    grid[1][0].set_ylabel("LeRF minus that\nwithout noise")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    plots.show(
+        figure,
+        "Three networks against the noise in the picture, with 95 % intervals. Above, FullGrad's "
+        "map hardly changes, DGA's little, those of IG and Gradient*Input much. Below, LeRF is "
+        "kept up to noise 0.1 and lost at 0.4, most of all on inception.",
+    )
+
+
+def on_the_object() -> None:
+    """Three measures of how well the map lies on the object, each method minus DGA.
+
+    Example:
+        >>> on_the_object()  # doctest: +ELLIPSIS
+        Three panels, ...
+    """
+    rows = [r for r in stored("localisation") if r["split"] == "test"]
+    methods = ("gi", "gbp", "ig", "fg")
+    titles = {"pointing": "best pixel", "top10": "top tenth", "energy": "all positive relevance"}
+    figure = Figure(figsize=(9.8, 2.9), layout="constrained", dpi=100)
+    for axes, (column, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(),
+                                     strict=True):  # fmt: skip
+        values = _table(rows, (*methods, "dga"), column)
+        _minus_dga(axes, values, methods)
+        axes.set_xlabel("on the object, minus DGA")
+        axes.set_title(title, fontsize=11)
+    _legend(figure, values)
+    plots.show(
+        figure,
+        "Three panels, how much lies on the object by each method, minus DGA, on three networks. "
+        "By all positive relevance IG is ahead of DGA and FullGrad far behind; by the top tenth "
+        "FullGrad and DGA are ahead.",
+    )
+
+
+def stored(part: str) -> list[Row]:
+    """A stored result of `tests/tools/heavy_08.py`.
+
+    Args:
+        part: its name, such as "noise".
+
+    Example:
+        >>> sorted(stored("noise")[0])[:3]
+        ['correlation', 'lerf', 'method']
+    """
+    with open(DATA / "results" / f"08_{part}.csv", newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+def _table(rows: Sequence[Row], methods: Sequence[str], column: str) -> Paired:
+    return {
+        (m, n): torch.tensor(
+            [float(r[column]) for r in rows if r["method"] == m and r["network"] == n]
+        )
+        for m in methods
+        for n in NETWORKS
+    }
+
+
+def _minus_dga(axes: Axes, values: Paired, methods: Sequence[str]) -> None:
+    """Differences on the same pictures; hollow where Holm's correction leaves chance."""
+    rivals = [m for m in methods if m != "dga"]
+    minus = {(m, n): values[m, n] - values["dga", n] for m in rivals for n in NETWORKS}
+    p = dict(zip(minus, holm([signed_rank_p(v) for v in minus.values()]), strict=True))
+    _forest(axes, minus, methods, p)
+    axes.axvline(0, color=_colour("dga"), lw=1)
+
+
+def _forest(
+    axes: Axes, values: Paired, methods: Sequence[str], p: Mapping[tuple[str, str], float]
+) -> None:
+    for row, method in enumerate(methods):
+        for k, (network, marker) in enumerate(NETWORKS.items()):
+            if (method, network) not in values:
+                continue
+            mean, low, high = bootstrap_interval(values[method, network])
+            y, colour = row + 0.24 * (k - 1), _colour(method)
+            axes.plot([low, high], [y, y], color=colour, lw=1.5)
+            chance = p.get((method, network), 0) >= 0.05
+            axes.plot(mean, y, marker, color=colour, ms=5, mfc="white" if chance else colour)
+    axes.set_yticks(range(len(methods)), [_name(m) for m in methods], fontsize=10)
+    axes.set_ylim(len(methods) - 0.4, -0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Figure, values: Paired) -> None:
+    handles = [Line2D([], [], marker=m, color="0.3", ls="", label=f"{n}, {len(values['dga', n])} "
+                      "pictures") for n, m in NETWORKS.items()]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False,
+                  title="lines: 95 % intervals     hollow: within luck, after Holm's correction",
+                  title_fontsize=10)  # fmt: skip
+
+
+def _count(rows: Sequence[Row]) -> int:
+    return len({r["picture"] for r in rows})
+
+
+def _name(method: str) -> str:
+    return _SHORT.get(method, LABELS[method])
+
+
+def _colour(method: str) -> str:
+    return plots.COLOURS.get(method, {"ig-cut": plots.COLOURS["ig"]}.get(method, CONTROL))
