@@ -11,6 +11,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+$(if $(word 2,$(VENV)),$(error VENV is '$(VENV)': make knows no file names with spaces))
 BIN := $(VENV)/bin
 # Tests with photographs take them from an optional folder; name another one, or none, in DGA_REAL.
 export DGA_REAL ?= $(abspath $(wildcard ../shared/real))
@@ -30,12 +31,12 @@ lab: $(VENV)/lab.installed
 		--ServerApp.tornado_settings="{'websocket_max_message_size': 100000000}" $(ARGS)
 
 test: $(VENV)/test.installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check dga tests
+	$(BIN)/ruff format --check dga tests
 	$(BIN)/mypy
 	$(PYTEST) tests $(ARGS)
 	$(PYTEST) --doctest-modules dga
-	$(PYTEST) $(NBVAL) notebooks
+	$(PYTEST) $(NBVAL) notebooks/[0-9][0-9]_*.ipynb notebooks/assignments
 
 lessons: $(VENV)/test.installed
 	$(BIN)/python tests/tools/lessons.py $(ARGS)
@@ -59,10 +60,11 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/lab.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[lab]"
-	touch $@
-
-$(VENV)/test.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[test]"
-	touch $@ $(VENV)/lab.installed
+# Each is the pyproject.toml that was installed: one that was merely touched needs no network.
+$(VENV)/lab.installed $(VENV)/test.installed: $(VENV)/%.installed: pyproject.toml | $(BIN)/python
+	@cmp -s pyproject.toml $@ || \
+	{ $(BIN)/python -m pip --version || $(BIN)/python -m ensurepip; } >/dev/null 2>&1 || \
+	{ echo "$(VENV) has no pip and cannot have it (Debian, Ubuntu: install python3-venv, remove $(VENV))"; exit 1; } >&2
+	cmp -s pyproject.toml $@ || \
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[$*]"
+	cp pyproject.toml $@$(if $(filter test,$*), && cp $@ $(VENV)/lab.installed)

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -391,3 +392,85 @@ def test_render_and_train_end_to_end(tmp_path, capsys):
                  "--output", str(weights)]) == 0  # fmt: skip
     assert "accuracy" in capsys.readouterr().out
     assert dga.load_model("smooth", weights).classes[0] == "fish"
+
+
+# --------------------------------------------------------------------------------------------- make
+
+
+ROOT = Path(__file__).parent.parent
+PYTHON = """#!/bin/sh
+case "$*" in
+    *"pip --version") test -e pip;;
+    *ensurepip) test -e ensurepip && touch pip;;
+    *"pip install"*) test -e online && echo "installed $*";;
+esac
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """The Makefile with a Python that only notes what it is told."""
+    if not shutil.which("make"):
+        pytest.skip("there is no make")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+
+    def run(*arguments):
+        return subprocess.run(
+            ["make", "VENV=env", *arguments], cwd=tmp_path, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_make_installs_what_changed_and_needs_no_network_for_what_did_not(make, tmp_path):
+    pyproject, moment = tmp_path / "pyproject.toml", 1 + int(time.time())
+    (tmp_path / "pip").touch()
+    assert make("env/test.installed").returncode != 0  # offline
+    (tmp_path / "online").touch()
+    done = make("env/test.installed")
+    assert done.returncode == 0 and "-e .[test]" in done.stdout
+    (tmp_path / "online").unlink()
+    os.utime(pyproject, (moment, moment))  # touched, as by git checkout
+    for name in ("lab", "test"):
+        done = make(f"env/{name}.installed")
+        assert done.returncode == 0 and "installed -m pip" not in done.stdout
+    pyproject.write_text(pyproject.read_text() + "\n")
+    os.utime(pyproject, (moment + 2, moment + 2))
+    assert make("env/lab.installed").returncode != 0
+    (tmp_path / "online").touch()
+    done = make("env/lab.installed")
+    assert done.returncode == 0 and "-e .[lab]" in done.stdout
+
+
+def test_make_with_an_environment_that_has_no_pip(make, tmp_path):
+    (tmp_path / "online").touch()
+    done = make("env/lab.installed")
+    assert done.returncode != 0 and done.stderr.startswith("env has no pip and cannot have it")
+    assert not (tmp_path / "env" / "lab.installed").exists()
+    (tmp_path / "ensurepip").touch()
+    done = make("env/lab.installed")
+    assert done.returncode == 0 and "installed" in done.stdout
+
+
+def test_make_with_a_space_in_the_name_of_the_environment(make):
+    done = make("VENV=my env", "lab")
+    assert done.returncode != 0
+    assert "VENV is 'my env': make knows no file names with spaces" in done.stderr
+
+
+def test_notebooks_of_ones_own_are_not_linted(tmp_path):
+    pytest.importorskip("ruff")
+    cell = {"cell_type": "code", "source": ["import os\n"], "metadata": {}, "outputs": [],
+            "execution_count": None, "id": "a"}  # fmt: skip
+    book = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "mine.ipynb").write_text(json.dumps(book))
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", str(tmp_path)]
+    for options, code in ((["--config", str(ROOT / "pyproject.toml")], 0), (["--isolated"], 1)):
+        done = subprocess.run([*command, *options], capture_output=True, check=False)
+        assert done.returncode == code
