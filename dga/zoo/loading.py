@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -227,14 +228,18 @@ def _timm(name: str, weights: str | Path | None) -> _Built:
         raise ValueError(f"name {name!r} is not a network of timm{hint}")
 
     def build(pretrained: bool) -> Any:
-        # OSError: no network; RuntimeError: no such weights, or none at all.
         try:
             return timm.create_model(known, pretrained=pretrained)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0]
+        except Exception as error:  # no network, no such weights, or a damaged file kept by the hub
+            from huggingface_hub import try_to_load_from_cache
+
+            source = str(model.pretrained_cfg.get("hf_hub_id") or "") if pretrained else ""
+            kept = source and try_to_load_from_cache(source, "model.safetensors")
+            if isinstance(kept, str) and not isinstance(error, OSError):
+                raise _damaged(name, Path(kept)) from error
             raise ValueError(
-                f"{name} could not be had from timm ({reason}). Load it once with access to the "
-                "internet, or give the path of its weights: weights=PATH"
+                f"{name} could not be had from timm ({_reason(error)}). Load it once with access "
+                "to the internet, or give the path of its weights: weights=PATH"
             ) from error
 
     model = build(pretrained=False)
@@ -283,13 +288,44 @@ def _torchvision(name: str, weights: str | Path | None) -> _Built:
 
     def fetch() -> dict[str, Tensor]:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
-        file = trained.url.rsplit("/", 1)[-1]
+        file = folder / trained.url.rsplit("/", 1)[-1]
+        if not file.is_file():
+            check = re.search(r"-([0-9a-f]{8,})\.", file.name)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(trained.url, str(file), check and check[1])
+            except (OSError, RuntimeError) as error:  # RuntimeError: other content than was wanted
+                raise ValueError(
+                    f"weights of {name} could not be downloaded ({_reason(error)}). Put the file "
+                    f"{file.name} into {folder}, or give its path: weights=PATH"
+                ) from error
         try:
-            return trained.get_state_dict(progress=True, check_hash=True)
-        except (OSError, RuntimeError) as error:
-            raise ValueError(
-                f"weights of {name} could not be downloaded ({error}). Put the file {file} into "
-                f"{folder}, or give its path: weights=PATH"
-            ) from error
+            state = read_state(file)
+        except ValueError as error:
+            if isinstance(error.__cause__, OSError):  # there, but not for us
+                raise
+            raise _damaged(name, file) from error
+        # DenseNet's file is older than its names.
+        return {
+            re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)", r"\1\2", k): v for k, v in state.items()
+        }
 
     return _describe(model, name, tuple(trained.meta["categories"]), preprocess), fetch
+
+
+def _damaged(name: str, file: Path) -> ValueError:
+    return ValueError(f"weights of {name}: {str(file)!r} is damaged: delete it, and load it again")
+
+
+def _reason(error: BaseException) -> str:
+    """Why a download failed; a certificate that is not trusted looks like no network otherwise."""
+    chain = [error]
+    while len(chain) < 10 and (following := chain[-1].__cause__ or chain[-1].__context__):
+        chain.append(following)
+    texts = [str(one) for one in chain]
+    if any("CERTIFICATE_VERIFY_FAILED" in text for text in texts):
+        return (
+            "there is a network, but the server's certificate is not trusted here (name the "
+            "certificates of your network in SSL_CERT_FILE)"
+        )
+    return textwrap.shorten(texts[0] or type(error).__name__, 120)

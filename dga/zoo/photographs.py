@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ Image.init()  # all formats now: photographs are read in threads
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
 # Pillow only recognises these, or hands them to another program (EPS to Ghostscript).
 _NOT_READ = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
+_PNG = b"\x89PNG\r\n\x1a\n"  # with which such a file begins
 # Two copies, as turning upright needs, take less than a gigabyte.
 _MOST_PIXELS = 110_000_000
 _TURNS = {
@@ -85,14 +87,36 @@ def load_photo(source: str | Path | bytes) -> Image.Image:
 
 def _open(file: Any, label: str) -> Image.Image:
     try:
-        formats = [name for name in list(Image.OPEN) if name not in _NOT_READ]
-        with Image.open(file, formats=formats) as photo:
-            return _upright(photo)
+        return _decoded(file)
     except Exception as error:  # a damaged file makes the decoders raise anything at all
+        with suppress(Exception):
+            return _decoded(io.BytesIO(_without_metadata(file)))
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose message holds an object
             reason = "it is damaged, or of a kind that Pillow does not read"
         raise ValueError(f"photo {label} cannot be read as an image: {reason[:200]}") from error
+
+
+def _decoded(file: Any) -> Image.Image:
+    formats = [name for name in list(Image.OPEN) if name not in _NOT_READ]
+    with Image.open(file, formats=formats) as photo:
+        return _upright(photo)
+
+
+def _without_metadata(file: Any) -> bytes:
+    """A PNG file without its EXIF and texts, any damage in which Pillow takes for that of all."""
+    with open(file, "rb") if isinstance(file, str) else io.BytesIO(file.getvalue()) as opened:
+        if opened.read(len(_PNG)) != _PNG:
+            raise ValueError("not a PNG file")
+        content = _PNG + opened.read()
+    kept, start = [_PNG], len(_PNG)
+    while start < len(content):
+        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        name = content[start + 4 : start + 8]
+        if name[:1].isupper() or name == b"tRNS":  # the chunks that hold the picture
+            kept.append(content[start:end])
+        start = end
+    return b"".join(kept)
 
 
 def _upright(photo: Any) -> Image.Image:

@@ -75,12 +75,13 @@ class Preprocess:
 
     def _resized(self, picture: Image.Image) -> Tensor:
         # A pixel's width becomes the network's: uncropped, a strip would grow to gigabytes.
+        picture = to_rgb(picture)
         width, height = picture.size
         inside = min(width, _LONGEST * height), min(height, _LONGEST * width)
         if inside != picture.size:
             left, top = (width - inside[0]) // 2, (height - inside[1]) // 2
             picture = picture.crop((left, top, left + inside[0], top + inside[1]))
-        return self.transform(to_rgb(picture))
+        return self.transform(picture)
 
     def restore(self, inputs: Tensor) -> NDArray[np.float32]:
         """Normalised inputs (B, 3, H, W) -> pictures (B, H, W, 3) in 0..1."""
