@@ -5,9 +5,9 @@ python tests/tools/heavy_09.py drawn         writes data/results/grid.csv, about
 
 The photographs are those of the optional folder (DGA_REAL) in the drawn order of photographs.py,
 explained by SqueezeNet 1.1. That run needs half a minute a photograph on one thread; it writes
-what it has after every four, and goes on where it stopped. One mask alone, random masks and x*g are
-not measured again: their scores, and those of the DGA that they were measured beside, come from
-what photographs.py keeps, for both of its networks.
+what it has after every four, and goes on where it stopped. One look, one mask alone, random masks
+and x*g are not measured again: their scores, and those of the DGA that they were measured beside,
+come from what photographs.py keeps, for both of its networks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PAPER = (30, 0.9)
 PICTURES, BATCH = 100, 25
 KEPT = ROOT / "build" / "ablations"
 PHOTOGRAPHS, AT_ONCE = 96, 4
-TAKEN = ("dga", "dga-weak", "dga-extreme", "dga-random", "dga-gi")  # from photographs.py
+TAKEN = ("dga", "ufg-cut", "dga-weak", "dga-extreme", "dga-random", "dga-gi")  # from photographs.py
 COLUMNS = ("network", "setting", "measure")
 
 Setting = tuple[int, float, dict[str, Any]]

@@ -20,6 +20,7 @@ from dga.zoo.files import DATA
 
 STORED = DATA / "results/ablations.csv"
 PAPER, BESIDE = "N=30 q=0.9 beta=0.0", "dga"  # the paper's setting, of either run
+_BESIDE = ("ufg-cut", "dga-random", "dga-weak", "dga-extreme", "dga-gi")  # measured beside "dga"
 _WORDS = {
     "lerf": "LeRF",
     "morf": "MoRF",
@@ -31,7 +32,7 @@ _NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "efficientnet_lite0": "Efficient
 # Part of DGA -> what is done to it, setting in the stored table -> words.
 _PARTS = {
     "looks": {
-        "step 0": "one look",
+        "ufg-cut": "one look",
         "N=10 q=0.9 beta=0.0": "11 looks ($N$ = 10)",
         "N=60 q=0.9 beta=0.0": "61 looks ($N$ = 60)",
     },
@@ -129,7 +130,7 @@ def one_look_or_all(model: Any, x: Tensor, one: Tensor, many: Tensor, target: Te
         axes.imshow(picture, interpolation="nearest")
         axes.set_title(name, fontsize=11)
         axes.set_axis_off()
-    axes = figure.add_axes((0.68, 0.2, 0.31, 0.62))
+    axes = figure.add_axes((0.68, 0.2, 0.295, 0.62))
     said = []
     for place, (measure, interval) in enumerate(zip(MEASURES, corrected(differences), strict=True)):
         better = MEASURES[measure][0] == "lerf"
@@ -156,7 +157,7 @@ def looks_differ(
     Args:
         picture: (H, W, 3).
         sums: name -> (C, H, W).
-        words: name -> what is written below.
+        words: name -> what is written beside it.
 
     Example:
         >>> import numpy as np
@@ -164,17 +165,9 @@ def looks_differ(
         >>> looks_differ(np.zeros((8, 8, 3)), {"dimmed": a}, {"dimmed": "0.1"})
         The cat, and its map by dimmed (0.1).
     """
-    shown = {"picture": picture} | {name: _coarse(a) for name, a in sums.items()}
-    names = [f"{name}\n{words[name]}" if name in words else name for name in shown]
-    figure = plots.grid([list(shown.values())], columns=[""], panel=2.28, bar="magnitude")
-    high = figure.get_size_inches()[1]
-    figure.set_size_inches(figure.get_size_inches()[0], high + 0.25)
-    for axes in figure.axes:
-        box = axes.get_position()
-        axes.set_position((box.x0, box.y0 * high / (high + 0.25), box.width,
-                           box.height * high / (high + 0.25)))  # fmt: skip
-    for axes, name in zip(figure.axes[1:], names, strict=True):
-        axes.set_title(name, fontsize=11, pad=4)
+    shown = [picture, *map(_coarse, sums.values())]
+    columns = ["picture", *(f"{name}, {words[name]}" for name in sums)]
+    figure = plots.grid([shown], columns=columns, panel=2.28, bar="magnitude")
     told = ", ".join(f"{name} ({words[name]})" for name in sums)
     plots.show(figure, f"The cat, and its map by {told}.")
 
@@ -201,10 +194,10 @@ def what_each_part_buys(measures: Sequence[str] = ("lerf", "fine morf", "high le
     ]
     found = dict(zip(keys, corrected([_minus(scores, key) for key in keys]), strict=True))
     counts = [sorted({len(scores[key]) for key in keys if key[0] == name}) for name in networks]
-    figure = Figure(figsize=(10.4, 1.55 + 0.36 * (len(rows) + 1.5)), dpi=100)
-    high = figure.get_size_inches()[1]
+    figure = Figure(figsize=(3.1 + 2.45 * len(measures), 1.55 + 0.36 * (len(rows) + 1.5)), dpi=100)
+    wide, high = figure.get_size_inches()
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(0.27, 0.75 / high, 0.985, 1 - 0.8 / high, wspace=0.09)
+    figure.subplots_adjust(2.8 / wide, 0.75 / high, 1 - 0.3 / wide, 1 - 0.8 / high, wspace=0.09)
     places, ticks, place = {}, [], 0.0
     for k, (part, setting, _) in enumerate(rows):
         place += 1.5 if k and part != rows[k - 1][0] else float(k > 0)
@@ -233,11 +226,11 @@ def what_each_part_buys(measures: Sequence[str] = ("lerf", "fine morf", "high le
         _plain(axes)
     panels[0].set_yticks(ticks, [words for *_, words in rows], fontsize=10.5)
     panels[0].set_ylabel("what is changed", fontsize=11)
-    figures = "    ".join(
+    heading = ("    " if len(measures) > 1 else "\n").join(
         f"{'●■'[k]} {_NETWORKS[name]}, {' and '.join(map(str, counts[k]))} photographs"
         for k, name in enumerate(networks)
     )
-    figure.text(0.5, 0.995, f"{figures}\nred: worse than DGA, blue: better, grey: undecided",
+    figure.text(0.5, 0.995, f"{heading}\nred: worse than DGA, blue: better, grey: undecided",
                 ha="center", va="top", fontsize=10.5, color="0.2")  # fmt: skip
     plots.show(
         figure,
@@ -252,7 +245,7 @@ def what_each_part_buys(measures: Sequence[str] = ("lerf", "fine morf", "high le
 def _minus(scores: Scores, key: tuple[str, str, str]) -> Tensor:
     """A setting minus DGA; both are of the same run, which differ in how they round."""
     network, setting, measure = key
-    reference = BESIDE if setting.startswith("dga-") else PAPER
+    reference = BESIDE if setting in _BESIDE else PAPER
     return scores[key] - scores[network, reference, measure]
 
 
