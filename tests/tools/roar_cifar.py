@@ -13,7 +13,6 @@ removed; seed of the network; accuracy; right, for each of the 2,000 pictures on
 hexadecimal. Kinds:
 pictures    the picture without its top pixels; retrained
 holes       only where pixels were removed; retrained
-same, any   the picture with the hole of another one, of the same class or of any; retrained
 mean, road  the picture without its top pixels, filled with the mean colour, or with what is around
             (noisy linear imputation, arXiv 2202.00449); the first network, not retrained
 """
@@ -40,11 +39,10 @@ from dga.zoo.files import DATA, real_folder, write_atomically
 
 KEPT = Path(__file__).parent.parent.parent / "build" / "roar"
 RANKINGS = ("random", "edges", "centre", "gi", "ig", "ig-cut", "fg", "dga")
-SWAPPED = ("ig", "dga")
 SHARES, SEEDS, FIRST = (0.1, 0.3, 0.5, 0.7, 0.9), (0, 1, 2), 1000
 # In this order, so that what is done at any time is comparable.
-PARTS = (("pictures", 0.5), ("pictures", 0.1), ("pictures", 0.9), ("holes", 0.5), ("pictures", 0.3),
-         ("pictures", 0.7), ("same", 0.5), ("any", 0.5))  # fmt: skip
+PARTS = (("pictures", 0.5), ("pictures", 0.1), ("pictures", 0.9), ("holes", 0.5),
+         ("pictures", 0.3), ("pictures", 0.7))  # fmt: skip
 EPOCHS, BATCH = 8, 100
 
 
@@ -114,27 +112,14 @@ def pictures(part: str) -> tuple[Tensor, Tensor]:
     return (x - mean[:, None, None]) / std[:, None, None], labels
 
 
-def shown(kind: str, x: Tensor, y: Tensor, maps: Tensor, share: float, seed: int) -> Tensor:
-    """What the network sees of the pictures x of classes y."""
-    if kind in ("same", "any"):
-        maps = maps[partners(y if kind == "same" else torch.zeros_like(y), seed)]
+def shown(kind: str, x: Tensor, maps: Tensor, share: float) -> Tensor:
+    """What the network sees of the pictures x."""
     gone = torch.cat([top_pixels(part, share) for part in maps.split(500)])[:, None]
     if kind == "holes":
         return gone.float().expand(-1, 3, -1, -1)
     if kind == "road":
         return filler("linear", x)(~gone)
     return x.masked_fill(gone, 0)
-
-
-def partners(y: Tensor, seed: int) -> Tensor:
-    """For each picture the number of another one of its class: each class in a random ring."""
-    found = torch.empty_like(y)
-    generator = torch.Generator().manual_seed(seed)
-    for c in y.unique():
-        members = (y == c).nonzero()[:, 0]
-        members = members[torch.randperm(len(members), generator=generator)]
-        found[members] = members.roll(1)
-    return found
 
 
 def ranked(name: str, model: nn.Module, x: Tensor, first: int) -> Tensor:
@@ -167,7 +152,7 @@ def run() -> None:
     units += [(name, kind, share, FIRST) for kind in ("mean", "road") for share in SHARES
               for name in RANKINGS]  # fmt: skip
     units += [(name, kind, share, seed) for kind, share in PARTS for seed in SEEDS
-              for name in (SWAPPED if kind in ("same", "any") else RANKINGS)]  # fmt: skip
+              for name in RANKINGS]  # fmt: skip
     for name, kind, share, seed in tqdm(units, "Retraining"):
         path = KEPT / f"{name},{kind},{share},{seed}.txt"
         if path.exists():
@@ -175,8 +160,8 @@ def run() -> None:
         seen, seen_test = x, xt
         if name != "none":
             a, b = maps(name)
-            seen = shown(kind, x, y, a, share, seed) if seed != FIRST else x
-            seen_test = shown(kind, xt, yt, b, share, seed)
+            seen = shown(kind, x, a, share) if seed != FIRST else x
+            seen_test = shown(kind, xt, b, share)
         model = first if seed == FIRST else fit(seen, y, seed)
         write_atomically(path, named_right(model, seen_test, yt).encode())
 

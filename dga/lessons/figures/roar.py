@@ -1,0 +1,450 @@
+"""Figures of lesson 07: unfamiliar holes, retrained networks, and what the holes give away.
+
+The stored run is data/results/roar_cifar.csv; tests/tools/roar_cifar.py says what is in it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from dga import metrics
+from dga.filling import filler
+from dga.lessons import plots
+from dga.lessons.plots import Pixels
+from dga.zoo.files import DATA
+
+STORED = DATA / "results/roar_cifar.csv"
+FIRST = "1000"  # the seed of the network that is explained
+RIVALS = ("random", "edges", "centre", "fg", "gi", "ig", "ig-cut")
+NAMES = {
+    "none": "all pixels", "random": "random order", "edges": "edges", "centre": "centre",
+    "gi": "Gradient*Input", "ig": "Integrated Gradients", "ig-cut": "IG, negatives cut",
+    "fg": "FullGrad", "dga": "DGA",
+}  # fmt: skip
+COLOURS = {**plots.COLOURS, "edges": "#444444", "centre": "#111111", "ig-cut": "#56a0d3",
+           "none": "black"}  # fmt: skip
+_DASHES = {"random": ":", "edges": "--", "centre": "-.", "ig-cut": "--"}
+_PANEL = 2.26  # inches: 226 pixels
+_LEVEL, _WORSE, _BETTER = "#7f7f7f", "#b5651d", "#00224e"
+Cells = Mapping[tuple[str, str, str], Tensor]
+
+
+# ---------------------------------------------------------------------------------- the stored run
+
+
+@cache
+def stored() -> dict[tuple[str, str, str], Tensor]:
+    """Which test pictures were named rightly: (kind, ranking, share) -> bool (seeds, pictures).
+
+    Example:
+        >>> stored()["pictures", "none", "0.0"].shape
+        torch.Size([3, 2000])
+    """
+    found: dict[tuple[str, str, str], list[Tensor]] = {}
+    with STORED.open(newline="") as file:
+        for row in csv.DictReader(file):
+            bits = np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), dtype=np.uint8))
+            kind = "first" if (row["ranking"], row["seed"]) == ("none", FIRST) else row["kind"]
+            key = (kind, row["ranking"], row["share"])
+            found.setdefault(key, []).append(torch.from_numpy(bits.astype(bool)))
+    return {key: torch.stack(rows) for key, rows in found.items()}
+
+
+def shares(cells: Cells | None = None, kind: str = "pictures") -> list[str]:
+    """Those at which every ranking has been measured with as many seeds.
+
+    Example:
+        >>> "0.5" in shares()
+        True
+    """
+    cells = stored() if cells is None else cells
+    known = sorted({share for k, _, share in cells if k == kind and float(share)})
+    seeds = {s: {len(cells.get((kind, m, s), ())) for m in (*RIVALS, "dga")} for s in known}
+    most = max((max(n) for n in seeds.values()), default=0)
+    return [share for share in known if seeds[share] == {most}]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean, or a mean difference, and its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def holds_zero(self) -> bool:
+        return self.low <= 0 <= self.high
+
+
+def interval(one: Tensor, other: Tensor | None = None, comparisons: int = 1) -> Interval:
+    """Accuracy, or a paired difference of two, with what test pictures and seeds leave open.
+
+    The squared standard error is that of the mean over pictures (of the means over seeds), plus
+    that of the mean over seeds. The variance of one training is pooled over the whole stored run,
+    as three seeds alone say little. It is widened for the number of comparisons (Bonferroni).
+
+    Args:
+        one, other: bool, (seeds, pictures), of the same pictures.
+        comparisons: that are made at once.
+
+    Example:
+        >>> right = torch.rand(3, 2000) < 0.5
+        >>> interval(right, right).mean
+        0.0
+    """
+    values = one.double().mean(0)
+    trainings = 1 / len(one)
+    if other is not None:
+        values = values - other.double().mean(0)
+        trainings += 1 / len(other)
+    error = (float(values.var()) / len(values) + _training_variance() * trainings) ** 0.5
+    reach = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(1 - 0.025 / comparisons))
+    mean = float(values.mean())
+    return Interval(mean, mean - float(reach) * error, mean + float(reach) * error)
+
+
+@cache
+def _training_variance() -> float:
+    """Of the accuracy of one retrained network, over seeds."""
+    found = [right.double().mean(1).var() for right in stored().values() if len(right) > 1]
+    return float(torch.stack(found).mean())
+
+
+def _size(cells: Cells) -> str:
+    seeds, pictures = cells["pictures", "none", "0.0"].shape
+    return f"{pictures:,} test pictures, {seeds} seeds"
+
+
+# --------------------------------------------------------------------------------------- pictures
+
+
+def unfamiliar(model: Any, x: Tensor, order: Tensor, at: Sequence[float]) -> None:
+    """A photograph that loses pixels in some order, and what the network calls it.
+
+    Args:
+        model: with `preprocess` and `classes`.
+        x, order: (1, C, H, W).
+        at: shares removed.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> unfamiliar(model, x, torch.rand_like(x), (0, 0.5))  # doctest: +ELLIPSIS
+        A photograph without ...
+    """
+    figure = Figure(figsize=(len(at) * (_PANEL + 0.06), _PANEL + 0.62), dpi=100)
+    said = []
+    for k, share in enumerate(at):
+        shown = filler("mean", x)(~metrics.top_pixels(order, share)[:, None])
+        with torch.no_grad():
+            probability, label = model(shown).softmax(1)[0].max(0)
+        word = model.classes[int(label)]
+        said.append(f"{share:.0%}: {word}")
+        axes = figure.add_subplot(1, len(at), k + 1)
+        axes.imshow(_few_levels(model.preprocess.restore(shown)[0]))
+        axes.set_title(f"{share:.0%} removed" if share else "photograph", fontsize=12)
+        axes.text(0.5, -0.03, f"“{word}”, {float(probability):.1f}", fontsize=12,
+                  ha="center", va="top", transform=axes.transAxes)  # fmt: skip
+        axes.set_axis_off()
+    figure.subplots_adjust(0.005, 0.1, 0.995, 0.9, wspace=0.03)
+    plots.show(
+        figure,
+        "A photograph without more and more of its pixels, drawn at random. To the eye it stays "
+        f"what it is. The network says {', '.join(said)}.",
+    )
+
+
+def removed(pictures: Sequence[Pixels], by: Mapping[str, Sequence[Pixels]]) -> None:
+    """Small pictures whole, and without the pixels that each ranking puts first.
+
+    Args:
+        pictures: (H, W, 3) in 0..1.
+        by: name -> the same pictures without pixels.
+
+    Example:
+        >>> removed([np.zeros((8, 8, 3), np.float32)], {"DGA": [np.ones((8, 8, 3), np.float32)]})
+        Drawn pictures whole, and without half of their pixels by DGA.
+    """
+    rows = [[picture, *(other[k] for other in by.values())] for k, picture in enumerate(pictures)]
+    figure = plots.grid(rows, columns=["picture", *by], panel=1.6)
+    alt = f"Drawn pictures whole, and without half of their pixels by {', '.join(by)}."
+    plots.show(figure, alt)
+
+
+def fillings(model: Any, x: Tensor, attribution: Tensor, share: float = 0.3) -> None:
+    """A photograph without its top pixels, with grey in their place and with what is around.
+
+    Args:
+        model: with `preprocess`.
+        x, attribution: (1, C, H, W).
+        share: removed.
+
+    Example:
+        >>> import dga
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> fillings(model, x, x)
+        A photograph, the same with its top pixels grey, and with them filled in from around.
+    """
+    kept = ~metrics.top_pixels(attribution, share)[:, None]
+    cells = {
+        "photograph": x,
+        f"{share:.0%} of the pixels grey": filler("mean", x)(kept),
+        "filled in (ROAD)": filler("linear", x)(kept),
+    }
+    pictures = [_few_levels(model.preprocess.restore(cell)[0]) for cell in cells.values()]
+    plots.show(
+        plots.grid([pictures], columns=list(cells), panel=2.9),
+        "A photograph, the same with its top pixels grey, and with them filled in from around.",
+    )
+
+
+def _few_levels(picture: Pixels) -> Pixels:
+    """Fewer shades, which keep the file small."""
+    return np.round(picture * 24).astype(np.float32) / np.float32(24)
+
+
+# ------------------------------------------------------------------------------------ accuracies
+
+
+def old_and_new(found: Mapping[tuple[str, float], tuple[Tensor, Tensor]], whole: Tensor) -> None:
+    """Accuracy of the first network and of a retrained one, on pictures with holes.
+
+    Args:
+        found: (ranking, share) -> which pictures the old and the new network name rightly, (n,).
+        whole: the same of the first network on whole pictures.
+
+    Example:
+        >>> right = torch.rand(500) < 0.5
+        >>> old_and_new({("dga", 0.5): (right, right)}, right)  # doctest: +ELLIPSIS
+        Accuracy on pictures with holes, ...
+    """
+    at = sorted({share for _, share in found})
+    rankings = list(dict.fromkeys(name for name, _ in found))
+    figure = Figure(figsize=(4.6 * len(at) + 1.2, 0.62 * len(rankings) + 1.6), dpi=100)
+    high = figure.get_size_inches()[1]
+    panels = figure.subplots(1, len(at), sharey=True, squeeze=False)[0]
+    figure.subplots_adjust(0.17, 0.62 / high, 0.985, 1 - 0.62 / high, wspace=0.08)
+    for axes, share in zip(panels, at, strict=True):
+        axes.axvline(float(whole.float().mean()), color="black", lw=1, ls=":")
+        for place, name in enumerate(rankings):
+            for shift, right, mark in zip((-0.16, 0.16), found[name, share], "so", strict=True):
+                _dot(axes, _of_one(right), place + shift, COLOURS[name], mark, hollow=mark == "s")
+        axes.set_title(f"{share:.0%} of the pixels removed", fontsize=12)
+        axes.set(xlim=(0, 0.9), ylim=(len(rankings) - 0.5, -0.5))
+        axes.set_xlabel("accuracy", fontsize=11)
+        _plain(axes)
+    panels[0].set_yticks(range(len(rankings)), [NAMES[n] for n in rankings], fontsize=11)
+    panels[0].set_ylabel("removed first by", fontsize=11)
+    number = f"{len(whole)} test pictures, one training each, 95 % intervals"
+    figure.text(0.5, 0.995, f"□ old network   ● retrained network     {number}",
+                ha="center", va="top", fontsize=11)  # fmt: skip
+    plots.show(
+        figure,
+        "Accuracy on pictures with holes, of the old network (squares) and of retrained ones "
+        "(circles), with intervals. "
+        + "; ".join(f"{NAMES[name]}, {share:.0%}: old {float(old.float().mean()):.1f}, new "
+                    f"{float(new.float().mean()):.1f}"
+                    for (name, share), (old, new) in found.items()) + ".",
+    )  # fmt: skip
+
+
+def on_cifar() -> None:
+    """Accuracy after retraining against the share removed: the stored run on CIFAR-10.
+
+    Example:
+        >>> on_cifar()  # doctest: +ELLIPSIS
+        Accuracy of retrained networks on CIFAR-10 ...
+    """
+    cells, at = stored(), shares()
+    figure = Figure(figsize=(9.6, 5), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    percent = [100 * float(share) for share in at]
+    ends = {}
+    for name in (*RIVALS, "dga"):
+        found = [interval(cells["pictures", name, share]) for share in at]
+        means = [i.mean for i in found]
+        reach = [[i.mean - i.low for i in found], [i.high - i.mean for i in found]]
+        axes.errorbar(percent, means, reach, color=COLOURS[name], ls=_DASHES.get(name, "-"),
+                      lw=3 if name == "dga" else 1.8, capsize=2)  # fmt: skip
+        ends[name] = means[-1]
+    whole = float(cells["pictures", "none", "0.0"].float().mean())
+    axes.axhline(whole, color="black", lw=1, ls=":")
+    axes.text(percent[0] - 3, whole + 0.006, "with all pixels", va="bottom", fontsize=11)
+    for name, height in _spread(ends, 0.032).items():
+        leader = {"arrowstyle": "-", "color": COLOURS[name], "lw": 0.7}
+        axes.annotate(NAMES[name], (percent[-1], ends[name]), (percent[-1] + 4, height),
+                      color=COLOURS[name], va="center", fontsize=11, arrowprops=leader)  # fmt: skip
+    axes.set(xlim=(percent[0] - 4, percent[-1] + 27), xticks=percent, ylim=(0.1, 0.75))
+    axes.set_xlabel("% of the pixels removed, in all training and test pictures", fontsize=11)
+    axes.set_ylabel("accuracy of retrained networks", fontsize=11)
+    axes.set_title(f"CIFAR-10: {_size(cells)}, 95 % intervals of both", fontsize=12)
+    _plain(axes)
+    words = ", ".join(f"{NAMES[name]} {value:.2f}" for name, value in ends.items())
+    plots.show(
+        figure,
+        "Accuracy of retrained networks on CIFAR-10 against the share of pixels removed, one curve "
+        f"a ranking; at {at[-1]}: {words}. With all pixels: {whole:.2f}.",
+    )
+
+
+def dga_minus_rivals() -> None:
+    """DGA minus every other ranking, paired, wide enough for all comparisons: CIFAR-10.
+
+    Example:
+        >>> dga_minus_rivals()  # doctest: +ELLIPSIS
+        Accuracy of networks retrained without DGA's pixels minus ...
+    """
+    cells, at = stored(), shares()
+    found = {(name, share): interval(cells["pictures", "dga", share],
+                                     cells["pictures", name, share], len(at) * len(RIVALS))
+             for share in at for name in RIVALS}  # fmt: skip
+    figure = Figure(figsize=(10.2, 0.34 * len(RIVALS) + 1.7), dpi=100)
+    high = figure.get_size_inches()[1]
+    panels = figure.subplots(1, len(at), sharey=True, sharex=True, squeeze=False)[0]
+    figure.subplots_adjust(0.19, 0.62 / high, 0.985, 1 - 0.6 / high, wspace=0.09)
+    for axes, share in zip(panels, at, strict=True):
+        axes.axvline(0, color="black", lw=1)
+        for place, name in enumerate(RIVALS):
+            i = found[name, share]
+            colour = _LEVEL if i.holds_zero else _WORSE if i.mean > 0 else _BETTER
+            _dot(axes, i, place, colour)
+        axes.set_title(f"{float(share):.0%} removed", fontsize=11.5)
+        axes.set_ylim(len(RIVALS) - 0.5, -0.5)
+        axes.locator_params(axis="x", nbins=4)
+        _plain(axes)
+    panels[0].set_yticks(range(len(RIVALS)), [NAMES[name] for name in RIVALS], fontsize=10.5)
+    panels[0].set_ylabel("DGA minus", fontsize=11)
+    figure.supxlabel("difference of accuracies: left of zero DGA wins", fontsize=11, y=0.01)
+    figure.text(0.5, 0.995, f"{_size(cells)}, intervals for all {len(found)} comparisons at once, "
+                "grey where they hold 0", ha="center", va="top", fontsize=10.5)  # fmt: skip
+    plots.show(
+        figure,
+        "Accuracy of networks retrained without DGA's pixels minus that without others'. "
+        + "; ".join(
+            f"{share}, {NAMES[name]}: " + ("level" if i.holds_zero else f"{i.mean:+.2f}")
+            for (name, share), i in found.items()
+        )
+        + ".",
+    )
+
+
+def same_mistakes() -> None:
+    """How often retrained networks are right where the first one was right, and where it was wrong.
+
+    Example:
+        >>> same_mistakes()  # doctest: +ELLIPSIS
+        Accuracy where the first network was right and where it was wrong: ...
+    """
+    cells = stored()
+    rows = ("none", *RIVALS, "dga")
+    right = cells["first", "none", "0.0"][0]
+    figure = Figure(figsize=(9.6, 0.36 * len(rows) + 1.3), dpi=100)
+    high = figure.get_size_inches()[1]
+    axes = figure.subplots()
+    figure.subplots_adjust(0.2, 0.62 / high, 0.985, 1 - 0.6 / high)
+    words = []
+    for place, name in enumerate(rows):
+        cell = cells["pictures", name, "0.0" if name == "none" else "0.5"]
+        parts = [interval(cell[:, where]) for where in (right, ~right)]
+        axes.plot([i.mean for i in parts], [place, place], color="0.8", lw=1.5, zorder=0)
+        for i, mark in zip(parts, "o^", strict=True):
+            _dot(axes, i, place, COLOURS[name], mark, hollow=mark == "^")
+        words.append(f"{NAMES[name]} {parts[0].mean:.2f} and {parts[1].mean:.2f}")
+    axes.set_yticks(range(len(rows)), [NAMES[name] for name in rows], fontsize=11)
+    axes.set_ylabel("removed first by", fontsize=11)
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.6))
+    axes.set_xlabel("accuracy of retrained networks, half of the pixels removed", fontsize=11)
+    figure.text(0.5, 0.995, f"△ where the first network was wrong ({int((~right).sum())} pictures)"
+                f"      ● where it was right ({int(right.sum())})",
+                ha="center", va="top", fontsize=11.5)  # fmt: skip
+    _plain(axes)
+    plots.show(
+        figure,
+        "Accuracy where the first network was right and where it was wrong: "
+        + "; ".join(words) + ".",
+    )  # fmt: skip
+
+
+def three_questions(share: str = "0.5") -> None:
+    """Three measures of the same holes: grey and the old network, filled in, and retrained.
+
+    Args:
+        share: removed.
+
+    Example:
+        >>> three_questions()  # doctest: +ELLIPSIS
+        Accuracy without 50% of the pixels, ...
+    """
+    cells, rows = stored(), (*RIVALS, "dga")
+    titles = {
+        "mean": "grey holes, old network", "road": "filled in (ROAD), old network",
+        "pictures": "grey holes, retrained (ROAR)",
+    }  # fmt: skip
+    figure = Figure(figsize=(2.75 * len(titles) + 2.0, 0.36 * len(rows) + 1.3), dpi=100)
+    wide, high = figure.get_size_inches()
+    panels = figure.subplots(1, len(titles), sharey=True, sharex=True, squeeze=False)[0]
+    figure.subplots_adjust(1.95 / wide, 0.62 / high, 0.985, 1 - 0.4 / high, wspace=0.08)
+    words = []
+    for axes, kind in zip(panels, titles, strict=True):
+        for place, name in enumerate(rows):
+            i = interval(cells[kind, name, share])
+            _dot(axes, i, place, COLOURS[name])
+            words.append(f"{titles[kind]}, {NAMES[name]} {i.mean:.2f}")
+        axes.set_title(titles[kind], fontsize=10.5)
+        axes.set(xlim=(0, 0.75), ylim=(len(rows) - 0.5, -0.5))
+        _plain(axes)
+    panels[0].set_yticks(range(len(rows)), [NAMES[name] for name in rows], fontsize=11)
+    panels[0].set_ylabel("removed first by", fontsize=11)
+    figure.supxlabel(
+        f"accuracy without {float(share):.0%} of the pixels, 95 % intervals", fontsize=11, y=0.01
+    )
+    plots.show(
+        figure, f"Accuracy without {float(share):.0%} of the pixels, " + "; ".join(words) + "."
+    )
+
+
+# ----------------------------------------------------------------------------------------- drawing
+
+
+def _of_one(right: Tensor) -> Interval:
+    """Accuracy of one network, with what the test pictures leave open."""
+    p = float(right.float().mean())
+    reach = 1.96 * (p * (1 - p) / len(right)) ** 0.5
+    return Interval(p, p - reach, p + reach)
+
+
+def _dot(
+    axes: Axes, i: Interval, y: float, colour: str, mark: str = "o", *, hollow: bool = False
+) -> None:
+    axes.plot([i.low, i.high], [y, y], color=colour, lw=2.2, solid_capstyle="butt")
+    axes.plot(i.mean, y, mark, color=colour, mfc="white" if hollow else colour, ms=7)
+
+
+def _spread(heights: Mapping[str, float], least: float) -> dict[str, float]:
+    """The heights moved apart until no two are nearer than `least`."""
+    names = sorted(heights, key=lambda name: heights[name])
+    places = [heights[name] for name in names]
+    for _ in range(100):
+        for k in range(len(places) - 1):
+            lacking = least - (places[k + 1] - places[k])
+            if lacking > 0:
+                places[k] -= lacking / 2
+                places[k + 1] += lacking / 2
+    return dict(zip(names, places, strict=True))
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
