@@ -147,11 +147,11 @@ def load_state(model: nn.Module, state: dict[str, Tensor], label: str, name: str
     }
     faults = [f"{_first(keys)} {problem}" for problem, keys in told.items() if keys]
     lengths = {(part[key].shape[:1].numel(), own[key].shape[:1].numel()) for key in shaped}
-    if len(missing) > len(needed) / 2:
+    if not missing and not unknown and len(lengths) == 1 and needed[-1] in shaped:
+        faults.insert(0, "they are for {} classes, not {}".format(*max(lengths)))
+    elif len(missing) + len(shaped) > len(needed) / 2:
         held = ", ".join(f"{key} {tuple(state[key].shape)}" for key in list(state)[:2])
         faults.insert(0, f"they are of another network, {len(state)} tensors ({held}, ...)")
-    elif not missing and not unknown and len(lengths) == 1 and needed[-1] in shaped:
-        faults.insert(0, "they are for {} classes, not {}".format(*max(lengths)))
     if faults:
         raise ValueError(f"{label} do not fit {name}: {'; '.join(faults)}")
     if len(part) < len(state):
