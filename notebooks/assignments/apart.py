@@ -237,8 +237,8 @@ def _error(error: BaseException) -> list:
     return [type(error).__name__, str(error)[:MOST_TEXT], text[-MOST_TEXT:]]
 
 
-def _run(source: str) -> dict:
-    """Runs a cell; what it printed, showed and bound."""
+def _run(source: str, wanted: set[str]) -> dict:
+    """Runs a cell; what it printed, showed and bound of the wanted names."""
     namespace = _shell.user_ns
     before = {name: id(value) for name, value in namespace.items()}
     out, err = _Limited(), _Limited()
@@ -249,7 +249,7 @@ def _run(source: str) -> dict:
     error = result.error_before_exec or result.error_in_exec
     bound = {}
     for name, value in list(namespace.items()):
-        if not name.startswith("_") and before.get(name) != id(value):
+        if name in wanted and before.get(name) != id(value):
             try:
                 bound[name] = pack(value, lambda _, name=name: name)
             except Exception:  # nested too deeply, too large, or made to fail
@@ -308,6 +308,7 @@ def serve(channel: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _shell = _Shell.instance()
+    channel.send_bytes(b"ready")
     while True:
         try:
             verb, *rest = pickle.loads(channel.recv_bytes())
@@ -331,8 +332,9 @@ class Gone(Exception):
 class _OtherSide:
     """The students' process; started again without the cell that ended it."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, wanted: set[str]) -> None:
         self.seconds = seconds
+        self.wanted = wanted
         self.sources: list[str] = []
         self.begun: str | None = None
         self.reply: dict = {"error": None}
@@ -344,6 +346,8 @@ class _OtherSide:
         self.process = context.Process(target=serve, args=(theirs,))
         self.process.start()
         theirs.close()
+        if not self.channel.poll(600) or self.channel.recv_bytes() != b"ready":
+            raise RuntimeError("a second process cannot be started")
 
     def send(self, *message: Any) -> None:
         try:
@@ -363,9 +367,9 @@ class _OtherSide:
             raise ValueError("the answer came in another form")
         return reply
 
-    def begin(self, source: str) -> None:
+    def begin(self, source: str, known: set[str]) -> None:
         self.begun = source
-        self.send("run", source)
+        self.send("run", source, self.wanted - known)
 
     def end(self) -> dict:
         """What the cell did that was begun; a call from a given cell may have waited for it."""
@@ -400,7 +404,7 @@ class _OtherSide:
             self.process.join()
             self.start()
             for place, source in enumerate(self.sources):
-                self.send("run", source)
+                self.send("run", source, set())
                 try:
                     self.receive()
                 except Gone:
@@ -414,10 +418,15 @@ _other_side: Any = None
 _bound: dict[str, Any] = {}  # the names here that hold a student's value
 
 
-def start(seconds: float) -> None:
-    """Starts the students' process; a cell or a call may take so many seconds."""
+def start(seconds: float, wanted: set[str]) -> None:
+    """Starts the students' process.
+
+    Args:
+        seconds: a cell or a call may take.
+        wanted: names that the given cells and the checks use.
+    """
     global _other_side
-    _other_side = _OtherSide(seconds)
+    _other_side = _OtherSide(seconds, wanted)
 
 
 def stop() -> None:
@@ -463,9 +472,15 @@ def _take(reply: dict, shows: bool) -> None:
         raise _their_error(reply["error"])
 
 
-def begin(source: str) -> None:
-    """Sends a cell to the students' process, without waiting."""
-    _other_side.begin(source)
+def begin(source: str, same: bool) -> None:
+    """Sends a cell to the students' process, without waiting.
+
+    Args:
+        source: the cell.
+        same: whether it runs here as well, and binds its names here.
+    """
+    known = {name for name in _namespace() if name not in _bound}
+    _other_side.begin(source, _other_side.wanted if same else known)
 
 
 def finish(shows: bool) -> None:

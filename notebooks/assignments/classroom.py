@@ -264,7 +264,11 @@ def main() -> None:
         return
     if not options.submissions or not Path(options.submissions).is_dir():
         sys.exit(f"{options.submissions!r} is no folder: make grade SUBMISSIONS=folder")
-    for row in grade(Path(options.submissions), options.output):
+    try:
+        rows = grade(Path(options.submissions), options.output)
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on from here")
+    for row in rows:
         student = ascii(row["student"])[1:-1]
         to_read = ["an open answer is to be read"] if row["to read"] else []
         note = "; ".join([*to_read, *filter(None, [str(row["note"])])])

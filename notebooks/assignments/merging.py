@@ -200,6 +200,11 @@ def suspicious(steps: list[Step]) -> list[str]:
     return out
 
 
+def names(source: str) -> set[str]:
+    """All names in a cell."""
+    return {node.id for node in ast.walk(_parsed(source)) if isinstance(node, ast.Name)}
+
+
 def _parsed(source: str) -> ast.Module:
     try:
         return ast.parse(TransformerManager().transform_cell(source))

@@ -6,6 +6,7 @@ from pathlib import Path
 from subprocess import DEVNULL
 
 import nbformat
+from merging import names
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
@@ -21,22 +22,22 @@ def run(steps: list, together: set[str], folder: Path) -> None:
         together: checks that do not work from outside the students' process.
         folder: where the notebook runs.
     """
-    cells = [nbformat.v4.new_code_cell("") for _ in steps]
-    book = nbformat.v4.new_notebook(cells=cells)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("") for _ in steps])
     client = NotebookClient(
         book, allow_errors=True, timeout=int(10 * SECONDS), kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
     count = 0
+    wanted = set().union(*(names(step.given) for step in steps if step.given))
 
     def execute(place: int, source: str) -> list[NotebookNode]:
-        cell = cells[place] = book.cells[place] = nbformat.v4.new_code_cell(source)
+        cell = book.cells[place] = nbformat.v4.new_code_cell(source)
         client.execute_cell(cell, place)
         return cell.outputs
 
     with client.setup_kernel(stdout=DEVNULL, stderr=DEVNULL):
         path, call = f"import sys; sys.path.insert(0, {str(HERE)!r})", "__import__('apart')."
-        begun = execute(0, f"{path}\n{call}start({SECONDS!r})")
+        begun = execute(0, f"{path}\n{call}start({SECONDS!r}, {wanted!r})")
         if begun:
             raise RuntimeError(begun[-1].get("evalue", begun))
         for place, step in enumerate(steps):
@@ -44,12 +45,12 @@ def run(steps: list, together: set[str], folder: Path) -> None:
                 continue
             count += 1
             alone = step.check and step.check not in together
+            same = step.given == step.cell.source and not step.check
             if not alone:
-                execute(place, f"{call}begin({step.cell.source!r})")
+                execute(place, f"{call}begin({step.cell.source!r}, {same})")
             outputs = execute(place, step.given) if step.given is not None and (
                 not step.check or alone) else []  # fmt: skip
             if not alone:
-                same = step.given == step.cell.source and not step.check
                 theirs = execute(place, f"{call}finish({not same})")
                 outputs = outputs if same else theirs
             step.cell.outputs, step.cell.execution_count = outputs, count
