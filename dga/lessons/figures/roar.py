@@ -282,12 +282,13 @@ def on_cifar() -> None:
         ends[name] = means[-1]
     whole = float(cells["pictures", "none", "0.0"].float().mean())
     axes.axhline(whole, color="black", lw=1, ls=":")
-    axes.text(percent[0] - 3, whole + 0.006, "with all pixels", va="bottom", fontsize=11)
+    axes.annotate("with all pixels", (percent[0] + 10, whole), (percent[0] + 10, whole + 0.05),
+                  ha="center", fontsize=11, arrowprops={"arrowstyle": "-", "lw": 0.7})  # fmt: skip
     for name, height in _spread(ends, 0.032).items():
         leader = {"arrowstyle": "-", "color": COLOURS[name], "lw": 0.7}
         axes.annotate(NAMES[name], (percent[-1], ends[name]), (percent[-1] + 4, height),
                       color=COLOURS[name], va="center", fontsize=11, arrowprops=leader)  # fmt: skip
-    axes.set(xlim=(percent[0] - 4, percent[-1] + 27), xticks=percent, ylim=(0.1, 0.75))
+    axes.set(xlim=(percent[0] - 4, percent[-1] + 27), xticks=percent, ylim=(0.25, 0.75))
     axes.set_xlabel("% of the pixels removed, in all training and test pictures", fontsize=11)
     axes.set_ylabel("accuracy of retrained networks", fontsize=11)
     axes.set_title(f"CIFAR-10: {_size(cells)}, 95 % intervals of both", fontsize=12)
@@ -378,42 +379,43 @@ def same_mistakes() -> None:
     )  # fmt: skip
 
 
-def three_questions(share: str = "0.5") -> None:
+def three_questions(at: tuple[str, str] = ("0.1", "0.5")) -> None:
     """Three measures of the same holes: grey and the old network, filled in, and retrained.
 
     Args:
-        share: removed.
+        at: shares removed.
 
     Example:
         >>> three_questions()  # doctest: +ELLIPSIS
-        Accuracy without 50% of the pixels, ...
+        Accuracy without 10% and 50% of the pixels, ...
     """
     cells, rows = stored(), (*RIVALS, "dga")
     titles = {
         "mean": "grey holes, old network", "road": "filled in (ROAD), old network",
         "pictures": "grey holes, retrained (ROAR)",
     }  # fmt: skip
-    figure = Figure(figsize=(2.75 * len(titles) + 2.0, 0.36 * len(rows) + 1.3), dpi=100)
+    figure = Figure(figsize=(10.4, 0.42 * len(rows) + 1.6), dpi=100)
     wide, high = figure.get_size_inches()
-    panels = figure.subplots(1, len(titles), sharey=True, sharex=True, squeeze=False)[0]
-    figure.subplots_adjust(1.95 / wide, 0.62 / high, 0.985, 1 - 0.4 / high, wspace=0.08)
+    panels = figure.subplots(1, len(titles), sharey=True, sharex=True)
+    figure.subplots_adjust(1.95 / wide, 0.62 / high, 0.985, 1 - 0.72 / high, wspace=0.08)
     words = []
-    for axes, kind in zip(panels, titles, strict=True):
+    for axes, (kind, title) in zip(panels, titles.items(), strict=True):
         for place, name in enumerate(rows):
-            i = interval(cells[kind, name, share])
-            _dot(axes, i, place, COLOURS[name])
-            words.append(f"{titles[kind]}, {NAMES[name]} {i.mean:.2f}")
-        axes.set_title(titles[kind], fontsize=10.5)
+            found = [interval(cells[kind, name, share]) for share in at]
+            for i, mark, shift in zip(found, "so", (-0.16, 0.16), strict=True):
+                _dot(axes, i, place + shift, COLOURS[name], mark, hollow=mark == "s")
+            words.append(f"{title}, {NAMES[name]} {found[0].mean:.2f} and {found[1].mean:.2f}")
+        axes.set_title(title, fontsize=11)
         axes.set(xlim=(0, 0.75), ylim=(len(rows) - 0.5, -0.5))
         _plain(axes)
     panels[0].set_yticks(range(len(rows)), [NAMES[name] for name in rows], fontsize=11)
     panels[0].set_ylabel("removed first by", fontsize=11)
-    figure.supxlabel(
-        f"accuracy without {float(share):.0%} of the pixels, 95 % intervals", fontsize=11, y=0.01
-    )
-    plots.show(
-        figure, f"Accuracy without {float(share):.0%} of the pixels, " + "; ".join(words) + "."
-    )
+    few, many = (f"{float(share):.0%}" for share in at)
+    figure.supxlabel("accuracy, with 95 % intervals", fontsize=11, y=0.01)
+    figure.text(0.5, 0.995, f"□ {few} of the pixels removed      ● {many} removed",
+                ha="center", va="top", fontsize=11.5)  # fmt: skip
+    alt = f"Accuracy without {few} and {many} of the pixels, " + "; ".join(words) + "."
+    plots.show(figure, alt)
 
 
 # ----------------------------------------------------------------------------------------- drawing
