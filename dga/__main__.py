@@ -33,7 +33,6 @@ from dga.experiments.evaluation import (
     TABLE,
     Evaluation,
     NothingToEvaluate,
-    find_pictures,
 )
 from dga.experiments.explanations import Explaining, check_png, metadata, plan
 from dga.filling import FILLS
@@ -42,7 +41,7 @@ from dga.metrics import bootstrap_interval
 from dga.validation import check_count, check_number, check_share
 from dga.zoo.files import DATA, write_atomically
 from dga.zoo.loading import LITE0, SHIPPED, load_model
-from dga.zoo.photographs import load_photo
+from dga.zoo.photographs import find_pictures, load_photo
 from dga.zoo.pictures import FIGURES, TEST, write_pictures
 
 

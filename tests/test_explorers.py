@@ -250,7 +250,7 @@ def photo(colour, kind="png", size=(90, 70)):
 
 
 @pytest.mark.parametrize("version", [7, 8])
-def test_a_photo_of_ones_own(version):
+def test_a_photo_of_ones_own(version, monkeypatch):
     explorer = small("method", "gi")
 
     def upload(name, content):
@@ -271,6 +271,11 @@ def test_a_photo_of_ones_own(version):
     upload("notes.txt", b"no picture")
     assert explorer.text.startswith("Not possible here: notes.txt: ")
     assert looks(explorer) == known
+    for error, said in ((KeyboardInterrupt(), "it was stopped"), (MemoryError(), "MemoryError")):
+        with monkeypatch.context() as patch:
+            patch.setattr(explorer_module, "load_photo", Broken(error))
+            upload("huge.png", photo("red"))
+        assert explorer.text == f"Not possible here: huge.png: {said}" and looks(explorer) == known
     upload(CAT, photo("green"))  # a name that is taken
     assert explorer.controls["Picture"].value == f"{CAT} (yours)"
     explorer.controls["Picture"].value = CAT

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from dga import __version__
 from dga.engine import Progress
-from dga.experiments.evaluation import find_pictures, fingerprint
+from dga.experiments.evaluation import fingerprint
 from dga.methods import METHODS
 from dga.zoo.loading import find_class
-from dga.zoo.photographs import PHOTOGRAPHS, load_photo
+from dga.zoo.photographs import PHOTOGRAPHS, find_pictures, load_photo
 
 _SOFTWARE = f"dga {__version__}"
 

@@ -344,12 +344,7 @@ class Explorer(VBox):
 
     def _refuse(self, error: BaseException) -> None:
         """Says why there is nothing to show, and shows nothing."""
-        reason = " ".join(str(error).split())
-        if isinstance(error, KeyboardInterrupt):
-            reason = "it was stopped"
-        elif not isinstance(error, ValueError) or not reason:
-            reason = f"{type(error).__name__} {reason}".strip()
-        self._empty(f"Not possible here: {reason}")
+        self._empty(f"Not possible here: {_reason(error)}")
 
     def _empty(self, text: str) -> None:
         photo = [Panel("picture", self._shown.photo)] if self._shown else []
@@ -392,7 +387,7 @@ class Explorer(VBox):
             photo.thumbnail((_OWN, _OWN))
         except _RAISED as error:
             self._appear()
-            self._say(f"Not possible here: {name}: {error}")
+            self._say(f"Not possible here: {name}: {_reason(error)}")
             return
         finally:
             self._forget_upload()
@@ -481,6 +476,18 @@ def _pictures() -> dict[str, Any]:
         f"{k} {OBJECTS[label]}, {SCENES[scene]}": image
         for k, (image, label, scene) in enumerate(rows)
     }
+
+
+def _reason(error: BaseException) -> str:
+    """What was raised, in one line."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, KeyboardInterrupt):
+        return "it was stopped"
+    return (
+        reason
+        if isinstance(error, ValueError) and reason
+        else (f"{type(error).__name__} {reason}".strip())
+    )
 
 
 def _percent(share: Tensor | float) -> str:
