@@ -98,7 +98,7 @@ def blind_map(answer: Callable[[Tensor], Any], follows: str) -> None:
         said = f"LeRF minus that of IG is {mean:+.2f} [{low:+.2f}, {high:+.2f}]"
         raise Wrong(f"{said}: {_advice(a, mean)}")
     reason(follows, "B", _WHY)
-    print(f"Right. LeRF minus that of IG is {mean:+.2f} [{low:+.2f}, {high:+.2f}].")
+    print(f"Right. LeRF minus that of IG is {mean:+.1f} [{low:+.1f}, {high:+.1f}].")
 
 
 def _advice(a: Tensor, mean: float) -> str:
