@@ -235,7 +235,7 @@ def _timm(name: str, weights: str | Path | None) -> _Built:
 
             source = str(model.pretrained_cfg.get("hf_hub_id") or "") if pretrained else ""
             kept = source and try_to_load_from_cache(source, "model.safetensors")
-            if isinstance(kept, str) and not isinstance(error, OSError):
+            if kept and isinstance(kept, str) and not isinstance(error, OSError):
                 raise _damaged(name, Path(kept)) from error
             raise ValueError(
                 f"{name} could not be had from timm ({_reason(error)}). Load it once with access "
