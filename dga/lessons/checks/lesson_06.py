@@ -45,9 +45,10 @@ def blind_map(answer: Callable[..., Any]) -> None:
     print(f"{'LeRF':12}" + "".join(f"{name:>10}" for name in PHOTOGRAPHS))
     for name, values in rows.items():
         print(f"{name:12}" + "".join(f"{float(v):10.2f}" for v in values))
-    ahead = int((mine > rows["IG"] + _TIE).sum())
-    verdict = "Right: a map that saw no network beats" if ahead == len(x) else "Not yet: it beats"
-    print(f"{verdict} IG on {ahead} of {len(x)} photographs.")
+    ahead, beyond = (int((mine > rows[name] + _TIE).sum()) for name in ("IG", "centre blob"))
+    verdict = "Right" if ahead == len(x) and beyond > 1 else "Not yet"
+    print(f"{verdict}: without a network it beats IG on {ahead} of {len(x)} photographs, "
+          f"the blob on {beyond}.")  # fmt: skip
 
 
 def lerf_of_morf(answer: Callable[..., Any]) -> None:

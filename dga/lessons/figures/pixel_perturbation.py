@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
+import dga
+from dga import controls
 from dga.experiments.evaluation import LABELS
 from dga.filling import filler
 from dga.lessons import plots
@@ -21,39 +26,94 @@ from dga.zoo.files import DATA
 
 PHOTOGRAPHS = DATA / "results/photographs.csv"
 _NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "efficientnet_lite0": "EfficientNet-Lite0"}
-_CONTROLS = ("random", "random-blurred", "edges", "centre")
-_ROWS = (*_CONTROLS, "gbp", "gi", "ig", "gig", "ig-cut", "fg", "gradcam")
+_FILLS = {"mean": "grey holes", "linear": "holes filled in"}
+_CONTROLS = {
+    "random order": controls.random_order,
+    "blurred random order": controls.blurred_random,
+    "centre blob": controls.centre_blob,
+    "edges": controls.edges,
+}
+_ROWS = ("random", "random-blurred", "edges", "centre",
+         "gbp", "gi", "ig", "gig", "ig-cut", "fg", "gradcam")  # fmt: skip
 _LERF, _MORF, _GREY, _CONTROL = "#00224e", "#b5651d", "#7f7f7f", "#444444"
+_LETTERS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#a6761d")
 _ORDERS = {"lerf": ("LeRF: right is better", 1), "morf": ("MoRF: left is better", -1)}
+_MARKS = "os^D"
 _PANEL = 2.26  # inches: 226 pixels
 _LEGEND: Any = {"frameon": False, "labelcolor": "linecolor", "fontsize": 11.5}
 _FEW = 12  # levels of a photograph, which keeps the file small
+_MOST = 1e5  # pictures; more are not drawn
+
+Cell = tuple[Pixels, str]  # a picture and its title
 
 
-def nameless(picture: Pixels, maps: Mapping[str, Tensor]) -> None:
+def covered(model: Any, pictures: Mapping[str, Tensor], target: Tensor) -> None:
+    """A photograph, whole and with parts removed, and the probability that is left.
+
+    Args:
+        model: with `preprocess` and `classes`.
+        pictures: name -> (1, C, H, W).
+        target: (1,).
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> covered(model, {"whole": x, "gone": 0 * x}, torch.tensor([0]))  # doctest: +ELLIPSIS
+        A photograph, whole and with parts grey. Probability of cat: whole ...
+    """
+    left = {name: _probability(model, x, target) for name, x in pictures.items()}
+    cells = [(_look(model, x), f"{name}, p {left[name]:.2f}") for name, x in pictures.items()]
+    axes = _panels([cells])[0]
+    axes.set_ylabel("what is left", fontsize=12)
+    figure: Any = axes.get_figure()
+    said = ", ".join(f"{name} {p:.2f}" for name, p in left.items())
+    plots.show(
+        figure,
+        "A photograph, whole and with parts grey. "
+        f"Probability of {model.classes[int(target)]}: {said}.",
+    )
+
+
+def suspects(model: Any, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Five maps of one picture by letter; one of them uses no network.
+
+    Args:
+        model: a network.
+        x: (1, C, H, W).
+        target: (1,).
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> list(suspects(model, x, torch.tensor([0])))
+        ['A', 'B', 'C', 'D', 'E']
+    """
+    return {
+        "A": dga.guided_backprop(model, x, target),
+        "B": dga.distilled_gradient_aggregation(model, x, target),
+        "C": dga.integrated_gradients(model, x, target),
+        "D": x.abs() * controls.random_order(model, x),
+        "E": dga.fullgrad(model, x, target),
+    }
+
+
+def nameless(model: Any, x: Tensor, maps: Mapping[str, Tensor]) -> None:
     """A photograph and its heatmaps, which bear letters.
 
     Args:
-        picture: (H, W, 3).
-        maps: letter -> attribution (C, H, W).
+        model: with `preprocess`.
+        x: (1, C, H, W).
+        maps: letter -> attribution, as `x`.
 
     Example:
-        >>> nameless(torch.rand(8, 8, 3).numpy(), {"A": torch.rand(3, 8, 8)})
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> nameless(model, x, {"A": x})
         A photograph and 1 heatmaps that bear letters only.
     """
-    cells = [
-        _plainer(picture),
-        *(plots.colours(_plainer(plots.relevance(a))) for a in maps.values()),
-    ]
-    names = ["photograph", *maps]
-    rows = [cells[k : k + 3] for k in range(0, len(cells), 3)]
-    figure = Figure(figsize=(3 * (_PANEL + 0.1), len(rows) * (_PANEL + 0.3)), dpi=100)
-    for k, (cell, name) in enumerate(zip(cells, names, strict=True)):
-        axes = figure.add_subplot(len(rows), 3, k + 1)
-        axes.imshow(cell)
-        axes.set_title(name, fontsize=13)
-        axes.set_axis_off()
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.93, wspace=0.04, hspace=0.13)
+    cells = [(_look(model, x), "photograph"), *((_heat(a), name) for name, a in maps.items())]
+    panels = _panels([cells[k : k + 3] for k in range(0, len(cells), 3)], bar="0 or less")
+    figure: Any = panels[0].get_figure()
     plots.show(figure, f"A photograph and {len(maps)} heatmaps that bear letters only.")
 
 
@@ -66,40 +126,39 @@ def film(model: Any, x: Tensor, attribution: Tensor, curves: Tensor) -> None:
         curves: LeRF and MoRF, (2, 11).
 
     Example:
-        >>> import dga
         >>> model = dga.load_model("resnet")
         >>> x = model.preprocess(dga.load_images("figures", 1).images)
         >>> film(model, x, x, torch.rand(2, 11))  # doctest: +ELLIPSIS
         Two rows of three pictures...
     """
-    shown = (0.1, 0.4, 0.8)
+    shown = (1, 4, 8)  # tenths
     remove = filler("mean", x)
-    figure = Figure(figsize=(3 * (_PANEL + 0.06) + 0.35, 2 * (_PANEL + 0.28) + 2.6), dpi=100)
+    words = ("least relevant first", "most relevant first")
+    rows: list[list[Cell]] = []
+    for row, sign in ((1, 1), (0, -1)):
+        rows.append([])
+        for k in shown:
+            kept = ~top_pixels(sign * attribution, SHARES[k])[:, None]
+            title = f"{SHARES[k]:.0%} removed, p {float(curves[row, k]):.2f}"
+            rows[-1].append((_look(model, remove(kept)), title))
+    panels = _panels(rows, below=2.5)
+    figure: Any = panels[0].get_figure()
+    for row, colour, axes in ((1, _MORF, panels[0]), (0, _LERF, panels[3])):
+        axes.set_ylabel(words[row], fontsize=12, color=colour)
     wide, high = figure.get_size_inches()
-    for row, (sign, word) in enumerate(((1, "most relevant first"), (-1, "least relevant first"))):
-        bottom = (high - (row + 1) * (_PANEL + 0.28)) / high
-        for k, share in enumerate(shown):
-            kept = ~top_pixels(sign * attribution, share)[:, None]
-            box = ((0.33 + k * (_PANEL + 0.06)) / wide, bottom, _PANEL / wide, _PANEL / high)
-            axes = figure.add_axes(box)
-            axes.imshow(_plainer(model.preprocess.restore(remove(kept))[0]))
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.set_title(f"{share:.0%} removed", fontsize=11)
-            if k == 0:
-                axes.set_ylabel(word, fontsize=12, color=_LERF if row else _MORF)
     axes = figure.add_axes((0.85 / wide, 0.55 / high, (wide - 1.1) / wide, 1.75 / high))
-    names, tints = ("least relevant first", "most relevant first"), (_LERF, _MORF)
-    _curves(axes, dict(zip(names, curves, strict=True)), dict(zip(names, tints, strict=True)))
+    _curves(
+        axes, dict(zip(words, curves, strict=True)), dict(zip(words, (_LERF, _MORF), strict=True))
+    )
     axes.set_ylabel("probability of the class")
-    axes.legend(loc="center", **_LEGEND)
+    axes.legend(loc="upper right", **_LEGEND)
     plots.show(
         figure,
         "Two rows of three pictures, with 10, 40 and 80 % of their pixels grey. Most relevant "
-        "first the object goes at once, least relevant first the background does. Below, the "
-        f"probability over the share removed: from {float(curves[0, 0]):.2f} it falls to "
-        f"{float(curves[1, 1]):.2f} after a tenth, most relevant first, and is "
-        f"{float(curves[0, 5]):.2f} after a half, least relevant first.",
+        "first the rims of the eyes and the nose go at once, least relevant first the background "
+        f"does. Below, the probability over the share removed: after four tenths it has gone from "
+        f"{float(curves[0, 0]):.2f} to {float(curves[1, 4]):.2f}, most relevant first, and to "
+        f"{float(curves[0, 4]):.2f}, least relevant first.",
     )
 
 
@@ -116,22 +175,58 @@ def judged(curves: Mapping[str, Tensor], random: Tensor) -> None:
     """
     figure = Figure(figsize=(10.4, 3.6), dpi=100)
     panels = figure.subplots(1, 2, sharey=True)
-    figure.subplots_adjust(0.07, 0.15, 0.97, 0.9, wspace=0.16)
-    tints = dict(zip(curves, ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#a6761d"), strict=False))
+    figure.subplots_adjust(0.07, 0.15, 0.89, 0.9, wspace=0.34)
+    tints = dict(zip(curves, _LETTERS, strict=False)) | {"random": _GREY}
     words = []
-    titles = ("most relevant first: low is good", "least relevant first: high is good")
+    titles = ("MoRF, most relevant first: low is good", "LeRF, least relevant first: high is good")
     for axes, row, title in zip(panels, (1, 0), titles, strict=True):
         shown = {name: c[row] for name, c in curves.items()} | {"random": random[row]}
-        _curves(axes, shown, tints | {"random": _GREY})
+        _curves(axes, shown, tints)
+        means = {name: float(c.mean()) for name, c in shown.items()}
+        order = sorted(means, key=lambda name: -means[name])
+        for place, name in enumerate(order):
+            axes.text(1.03, 0.97 - 0.12 * place, f"{name} {means[name]:.2f}", color=tints[name],
+                      fontsize=11.5, va="top", transform=axes.transAxes)  # fmt: skip
         axes.set_title(title, fontsize=12)
-        means = ", ".join(f"{name} {float(c[row].mean()):.2f}" for name, c in curves.items())
-        words.append(f"{means}, random {float(random[row].mean()):.2f}")
+        words.append(", ".join(f"{name} {means[name]:.2f}" for name in order))
     panels[0].set_ylabel("probability of the class")
-    panels[0].legend(loc="upper right", **_LEGEND)
     plots.show(
         figure,
         f"Left, the probability over the share removed, most relevant first: means {words[0]}. "
         f"Right, least relevant first: means {words[1]}.",
+    )
+
+
+def knowing_nothing(model: Any, x: Tensor, target: Tensor) -> None:
+    """Four controls on one picture, and what their most relevant three tenths leave.
+
+    Args:
+        model: with `preprocess`.
+        x: (1, C, H, W).
+        target: (1,).
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> knowing_nothing(model, x, torch.tensor([0]))  # doctest: +ELLIPSIS
+        Four maps, random order, blurred random order, ...
+    """
+    maps, left, said = [], [], []
+    for name, method in _CONTROLS.items():
+        a = method(model, x)
+        kept = x * top_pixels(a, 0.3)[:, None]
+        p = _probability(model, kept, target)
+        maps.append((_heat(a - a.amin()), name))
+        left.append((_look(model, kept), f"p {p:.2f}"))
+        said.append(f"{name} {p:.2f}")
+    panels = _panels([maps, left], bar="least")
+    panels[0].set_ylabel("map", fontsize=12)
+    panels[4].set_ylabel("its top 30 %", fontsize=12)
+    figure: Any = panels[0].get_figure()
+    plots.show(
+        figure,
+        f"Four maps, {', '.join(_CONTROLS)}; below, the photograph with only their most relevant "
+        f"30 % of the pixels. Probability that is left: {', '.join(said)}.",
     )
 
 
@@ -145,13 +240,11 @@ def against_dga(methods: Sequence[str] = _ROWS) -> None:
         >>> against_dga(("random", "ig"))  # doctest: +ELLIPSIS
         2 methods minus DGA ...
     """
-    table = [row for row in _stored() if row["fill"] == "mean"]
-    rows = {name: [_of(table, network, name) for network in _NETWORKS] for name in methods}
-    _differences(rows, {name: LABELS[name] for name in methods}, list(_NETWORKS.values()))
+    _differences(methods, {(network, "mean"): name for network, name in _NETWORKS.items()})
 
 
 def two_fills(methods: Sequence[str] = ("random", "centre", "ig", "ig-cut", "fg")) -> None:
-    """The same differences with grey holes and with holes filled in, on one network.
+    """The same differences with grey holes and with holes filled in, where both were measured.
 
     Args:
         methods: short names, from the top.
@@ -160,41 +253,107 @@ def two_fills(methods: Sequence[str] = ("random", "centre", "ig", "ig-cut", "fg"
         >>> two_fills(("random", "ig"))  # doctest: +ELLIPSIS
         2 methods minus DGA ...
     """
-    table = [row for row in _stored() if row["network"] == "squeezenet1_1"]
-    fills = {"mean": "grey holes", "linear": "holes filled in"}
-    rows = {
-        name: [_of([r for r in table if r["fill"] == fill], "squeezenet1_1", name)
-               for fill in fills]
-        for name in methods
-    }  # fmt: skip
-    _differences(rows, {name: LABELS[name] for name in methods}, list(fills.values()))
+    known = {(row["network"], row["fill"]) for row in _stored()}
+    networks = [n for n in _NETWORKS if all((n, fill) in known for fill in _FILLS)]
+    kinds = {
+        (n, fill): (f"{_NETWORKS[n]}, " if len(networks) > 1 else "") + word
+        for n in networks
+        for fill, word in _FILLS.items()
+    }
+    _differences(methods, kinds)
 
 
-def pairing(counts: Sequence[int], apart: Sequence[float], paired: Sequence[float]) -> None:
-    """Half the width of an interval against the number of pictures, two ways.
+def pictures_needed(
+    methods: Sequence[str] = ("ig", "centre", "fg", "gradcam", "dga-random", "dga-gi"),
+) -> None:
+    """How many photographs tell a method from DGA by LeRF, four times in five.
+
+    From the stored means and intervals, half of which is 1.96 standard errors.
 
     Args:
-        counts: of pictures.
-        apart, paired: half widths; of two separate means, and of the mean of differences.
+        methods: short names, from the top.
 
     Example:
-        >>> pairing((8, 16), (0.2, 0.1), (0.1, 0.05))
-        Half the width of the interval against the number of pictures: ...
+        >>> pictures_needed(("ig",))  # doctest: +ELLIPSIS
+        Photographs needed to tell a method from DGA ...
     """
-    figure = Figure(figsize=(6.4, 3.0), layout="constrained", dpi=100)
+    table = {(r["network"], r["method"]): r for r in _stored()
+             if r["fill"] == "mean" and r["measure"] == "lerf"}  # fmt: skip
+    figure = Figure(figsize=(9.4, 1.3 + 0.5 * len(methods)), dpi=100)
     axes = figure.subplots()
-    for name, values, colour in (("two means", apart, _GREY), ("differences", paired, _LERF)):
-        axes.plot(counts, values, "o-", color=colour, lw=2)
-        axes.annotate(name, (counts[-1], values[-1]), (8, 0), textcoords="offset points",
-                      color=colour, va="center", fontsize=11)  # fmt: skip
-    axes.set(xlabel="pictures", ylabel="half width of the interval", ylim=(0, None))
-    axes.set_xlim(0, counts[-1] * 1.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    high = figure.get_size_inches()[1]
+    figure.subplots_adjust(0.22, 0.62 / high, 0.97, 1 - 0.42 / high)
+    words = []
+    for place, method in enumerate(methods):
+        for k, (network, name) in enumerate(_NETWORKS.items()):
+            row = table[network, method]
+            own, dgas = _spread(row, ""), _spread(table[network, "dga"], "")
+            mean = float(row["dga_minus"])
+            paired = 8 * _spread(row, "dga_minus_") ** 2 / mean**2
+            apart = 8 * (own**2 + dgas**2) / mean**2
+            y = place + (k - 0.5) * 0.34
+            tint = plots.COLOURS.get(method.split("-")[0], _CONTROL)
+            axes.plot([min(n, _MOST) for n in (paired, apart)], [y, y], color="0.75", lw=1.2)
+            for n, face in ((paired, tint), (apart, "white")):
+                if n < _MOST:
+                    axes.plot(max(n, 2), y, _MARKS[k], color=tint, mfc=face, ms=6.5)
+            words.append(f"{LABELS[method]}, {name}: {_rounded(paired)}, {_rounded(apart)}")
+    axes.set(xscale="log", xlim=(1.6, _MOST), ylim=(len(methods) - 0.45, -0.55))
+    axes.set_xticks([3, 10, 100, 1000, 10_000], ["3", "10", "100", "1,000", "10,000"])
+    axes.set_xlabel("photographs needed")
+    axes.set_yticks(range(len(methods)), [LABELS[name] for name in methods])
+    axes.set_ylabel("DGA against", fontsize=11)
+    axes.grid(axis="x", color="0.9")
+    _plain(axes)
+    legend = "     ".join(f"{'●■'[k]} {name}" for k, name in enumerate(_NETWORKS.values()))
+    axes.set_title(f"filled: in pairs     hollow: two separate means     {legend}", fontsize=10.5,
+                   color="0.25")  # fmt: skip
     plots.show(
         figure,
-        "Half the width of the interval against the number of pictures: the interval of paired "
-        f"differences is {apart[-1] / paired[-1]:.1f} times narrower at {counts[-1]} pictures.",
+        "Photographs needed to tell a method from DGA by LeRF, in pairs and by two separate "
+        f"means. {'; '.join(words)}.",
     )
+
+
+def filled(model: Any, x: Tensor, target: Tensor) -> None:
+    """Single pixels and one square, as many, removed: grey, and filled in from the neighbours.
+
+    Args:
+        model: with `preprocess`.
+        x: (1, C, H, W).
+        target: (1,).
+
+    Example:
+        >>> model = dga.load_model("resnet")
+        >>> x = model.preprocess(dga.load_images("figures", 1).images)
+        >>> filled(model, x, torch.tensor([0]))  # doctest: +ELLIPSIS
+        Three tenths of a photograph removed, ...
+    """
+    height, width = x.shape[2:]
+    side = 0.3**0.5 / 2  # half of it, as a share
+    square = torch.ones(1, 1, height, width, dtype=torch.bool)
+    square[..., round(height * (0.5 - side)) : round(height * (0.5 + side)),
+           round(width * (0.5 - side)) : round(width * (0.5 + side))] = False  # fmt: skip
+    holes = {"specks": ~top_pixels(controls.random_order(model, x), 0.3)[:, None], "square": square}
+    cells, said = [], []
+    for name, kept in holes.items():
+        for fill, word in (("mean", "grey"), ("linear", "filled")):
+            z = filler(fill, x)(kept)  # type: ignore[arg-type]
+            p = _probability(model, z, target)
+            cells.append((_look(model, z), f"{name}, {word}, p {p:.2f}"))
+            said.append(f"{name} {word} {p:.2f}")
+    axes = _panels([cells])[0]
+    axes.set_ylabel("what is left", fontsize=12)
+    figure: Any = axes.get_figure()
+    plots.show(
+        figure,
+        "Three tenths of a photograph removed, as single pixels and as one square, each grey and "
+        "filled in from the neighbours. Filled specks can hardly be seen, the filled square is a "
+        f"smear. Probability: {', '.join(said)}.",
+    )
+
+
+# ------------------------------------------------------------------------------- the stored results
 
 
 def _stored() -> list[dict[str, str]]:
@@ -202,67 +361,115 @@ def _stored() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _of(table: Sequence[Mapping[str, str]], network: str, method: str) -> dict[str, Any]:
-    """Measure -> row of a method."""
-    return {r["measure"]: r for r in table if (r["network"], r["method"]) == (network, method)}
+def _spread(row: Mapping[str, str], name: str) -> float:
+    """The standard deviation over pictures, from a 95 % interval of the mean."""
+    width = float(row[f"{name}high"]) - float(row[f"{name}low"])
+    return width / 2 / 1.96 * float(row["pictures"]) ** 0.5
 
 
-def _differences(
-    rows: Mapping[str, Sequence[Mapping[str, Any]]], labels: Mapping[str, str], kinds: Sequence[str]
-) -> None:
-    """A row a method, a mark for each kind; hollow where the interval holds 0 after correction."""
-    figure = Figure(figsize=(10.4, 1.35 + len(rows) * 0.46), dpi=100)
+def _rounded(n: float) -> str:
+    return f"{max(n, 2):.0f}" if n < 1000 else f"{n / 1000:.0f} thousand"
+
+
+def _differences(methods: Sequence[str], kinds: Mapping[tuple[str, str], str]) -> None:
+    """A row a method, a mark for each kind (network, fill); hollow if Holm's p is 0.05 or more."""
+    table = {(r["method"], r["measure"], (r["network"], r["fill"])): r for r in _stored()}
+    figure = Figure(figsize=(10.4, 1.4 + len(methods) * (0.3 + 0.1 * len(kinds))), dpi=100)
     high = figure.get_size_inches()[1]
     panels = figure.subplots(1, 2, sharey=True)
-    figure.subplots_adjust(0.19, 0.6 / high, 0.99, 1 - 0.75 / high, wspace=0.07)
-    marks, words, counts = "os", [], {}
-    widen = _correction(2 * len(rows) * len(kinds))
+    figure.subplots_adjust(0.19, 0.6 / high, 0.99, 1 - 0.8 / high, wspace=0.07)
+    words, counts = [], {}
     for axes, (measure, (title, sign)) in zip(panels, _ORDERS.items(), strict=True):
-        for place, (name, found) in enumerate(rows.items()):
-            for k, by_measure in enumerate(found):
-                if measure not in by_measure:
-                    continue
-                row = by_measure[measure]
-                counts[kinds[k]] = row["pictures"]
+        for place, name in enumerate(methods):
+            for k, (kind, label) in enumerate(kinds.items()):
+                row = table[name, measure, kind]
+                counts[label] = row["pictures"]
                 mean, low, high_ = (-float(row[f"dga_minus{e}"]) for e in ("", "_low", "_high"))
-                ends = mean + widen * (low - mean), mean + widen * (high_ - mean)
-                level = min(ends) <= 0 <= max(ends)
+                level = float(row["p_holm"]) >= 0.05
                 tint = plots.COLOURS.get(name.split("-")[0], _CONTROL)
-                y = place + (k - (len(kinds) - 1) / 2) * 0.3
-                axes.plot(ends, [y, y], color=tint, lw=2.2, solid_capstyle="butt")
-                axes.plot(mean, y, marks[k], ms=6, color=tint, mfc="white" if level else tint)
+                y = place + (k - (len(kinds) - 1) / 2) * 0.66 / max(len(kinds), 2)
+                axes.plot((low, high_), [y, y], color=tint, lw=2.2, solid_capstyle="butt")
+                axes.plot(mean, y, _MARKS[k], ms=6, color=tint, mfc="white" if level else tint)
                 verdict = "level" if level else "better" if mean * sign > 0 else "worse"
-                words.append(f"{measure} {labels[name]}, {kinds[k]}: {verdict}")
+                words.append(f"{measure} {LABELS[name]}, {label}: {verdict}")
         axes.axvline(0, color="black", lw=1.2)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_ylim(len(methods) - 0.4, -0.6)
         axes.set_title(title, fontsize=12)
-        axes.set_xlabel("this minus DGA", fontsize=11)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(rows)), [labels[name] for name in rows], fontsize=10.5)
+        axes.set_xlabel("this minus DGA")
+        _plain(axes)
+    panels[0].set_yticks(range(len(methods)), [LABELS[name] for name in methods], fontsize=10.5)
     panels[0].set_ylabel("method", fontsize=11)
-    legend = "     ".join(f"{'●■'[k]} {kind}, {counts[kind]} photographs"
-                          for k, kind in enumerate(kinds) if kind in counts)  # fmt: skip
-    figure.text(0.5, 0.99, legend + "     hollow: the interval holds 0", fontsize=10.5, va="top",
-                ha="center", color="0.25")  # fmt: skip
-    plots.show(figure, f"{len(rows)} methods minus DGA on photographs. " + "; ".join(words) + ".")
+    legend = "     ".join(
+        f"{'●■▲◆'[k]} {label}, {counts[label]} photographs"
+        for k, label in enumerate(kinds.values())
+    )
+    heading = f"{legend}\nlines: 95 % intervals     hollow: within luck, after Holm's correction"
+    figure.text(0.5, 0.995, heading, fontsize=10.5, va="top", ha="center", color="0.25")
+    plots.show(
+        figure, f"{len(methods)} methods minus DGA on photographs. " + "; ".join(words) + "."
+    )
 
 
-def _correction(comparisons: int) -> float:
-    """By how much Bonferroni's correction widens a 95 % interval."""
-    normal = torch.distributions.Normal(0.0, 1.0)
-    ends = normal.icdf(torch.tensor([1 - 0.025 / comparisons, 0.975]))
-    return float(ends[0] / ends[1])
+# ------------------------------------------------------------------------------------------ drawing
+
+
+def _probability(model: Any, x: Tensor, target: Tensor) -> float:
+    with torch.no_grad():
+        return float(model(x).softmax(1)[0, int(target)])
+
+
+def _panels(rows: Sequence[Sequence[Cell]], *, bar: str = "", below: float = 0) -> list[Axes]:
+    """Axes with titled pictures of one size, row by row, and room below in inches."""
+    columns = max(map(len, rows))
+    pitch, step = _PANEL + 0.08, _PANEL + 0.32
+    size = (0.35 + columns * pitch + (1.0 if bar else 0), len(rows) * step + 0.05 + below)
+    figure = Figure(figsize=size, dpi=100)
+    wide, high = size
+    drawn = []
+    for r, row in enumerate(rows):
+        for c, (picture, title) in enumerate(row):
+            box = ((0.33 + c * pitch) / wide, 1 - (r + 1) * step / high)
+            axes = figure.add_axes((*box, _PANEL / wide, _PANEL / high))
+            axes.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(title, fontsize=11.5, pad=5)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_color("0.8")
+            drawn.append(axes)
+    if bar:
+        place = ((0.33 + columns * pitch) / wide, 1 - step / high, 0.13 / wide, _PANEL / high)
+        side = figure.add_axes(place)
+        figure.colorbar(ScalarMappable(Normalize(0, 1), plots.MAGNITUDE), cax=side, ticks=[0, 1])
+        side.set_yticklabels([bar, "most\nrelevant"], fontsize=10)
+    return drawn
+
+
+def _heat(attribution: Tensor) -> Pixels:
+    """The positive part over squares of 2 x 2 pixels, in 10 steps: a smaller file."""
+    relevance = F.avg_pool2d(attribution.sum(1).clamp(min=0), 2)[0].numpy()
+    top = np.percentile(relevance, plots.PERCENTILE)
+    steps = np.round(np.clip(relevance / (top or 1), 0, 1) * 10) / 10
+    heat: Pixels = plots.colours(steps.astype(np.float32))
+    return heat.repeat(2, 0).repeat(2, 1)
+
+
+def _look(model: Any, x: Tensor) -> Pixels:
+    """A picture in few levels."""
+    picture = model.preprocess.restore(x)[0]
+    return np.asarray((picture * (_FEW - 1)).round() / (_FEW - 1), dtype=np.float32)
 
 
 def _curves(axes: Axes, curves: Mapping[str, Tensor], tints: Mapping[str, str]) -> None:
     for name, curve in curves.items():
         style = ":" if name == "random" else "-"
         axes.plot(SHARES, curve.tolist(), style, color=tints[name], lw=2.2, label=name)
-    axes.set(xlim=(0, 1), ylim=(0, 1.05), xlabel="share of the pixels removed")
+    top = max(float(curve.max()) for curve in curves.values())
+    axes.set(xlim=(0, 1), ylim=(0, 1.08 * top), xlabel="share of the pixels removed")
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    _plain(axes)
+
+
+def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _plainer(picture: Pixels) -> Pixels:
-    """With few levels."""
-    return np.asarray((picture * (_FEW - 1)).round() / (_FEW - 1), dtype=np.float32)
+    axes.tick_params(labelsize=10.5)
+    axes.xaxis.label.set_fontsize(11)
+    axes.yaxis.label.set_fontsize(11)
