@@ -58,7 +58,8 @@ def covered(model: Any, pictures: Mapping[str, Tensor], target: Tensor) -> None:
     Example:
         >>> model = dga.load_model("resnet")
         >>> x = model.preprocess(dga.load_images("figures", 1).images)
-        >>> covered(model, {"whole": x, "gone": 0 * x}, torch.tensor([0]))  # doctest: +ELLIPSIS
+        >>> target = model(x).argmax(1)
+        >>> covered(model, {"whole": x, "gone": 0 * x}, target)  # doctest: +ELLIPSIS
         A photograph, whole and with parts grey. Probability of cat: whole ...
     """
     left = {name: _probability(model, x, target) for name, x in pictures.items()}
