@@ -164,6 +164,15 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path):
         assert time.perf_counter() - began < 2
 
 
+def test_a_tiff_with_missing_rows_is_refused(tmp_path):
+    content = bytearray(saved(Image.fromarray(NOISE), "tiff"))
+    at = content.index(struct.pack("<HHI", 257, 4, 1))
+    content[at + 8] = 200  # rows, of which 16 are there
+    assert Image.open(io.BytesIO(bytes(content))).convert("RGB").getpixel((0, 150)) == (0, 0, 0)
+    with pytest.raises(ValueError, match="fewer rows than it says"):
+        dga.load_photo(bytes(content))
+
+
 def test_programs_are_not_started_for_a_picture(tmp_path):
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     with pytest.raises(ValueError, match=r"a\.eps' cannot be read as an image: it is damaged, or"):

@@ -125,6 +125,9 @@ def _upright(photo: Any) -> Image.Image:
         raise ValueError(
             f"{width} x {height} are more than {_MOST_PIXELS:,} pixels; make it smaller"
         )
+    # Strips of a TIFF that are missing would be black, without a word from Pillow.
+    if photo.format == "TIFF" and max(extents[3] for _, extents, *_ in photo.tile) < height:
+        raise ValueError("it holds fewer rows than it says")
     wide = ";16" in str(photo.tile)  # how the file stores a colour, told only before loading
     photo.load()
     if wide and not photo.mode.startswith("I"):
