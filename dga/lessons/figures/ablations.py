@@ -12,15 +12,20 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import dga
-from dga.experiments.comparison import holm, signed_rank_p
-from dga.experiments.evaluation import MEASURES
 from dga.lessons import plots
-from dga.metrics import bootstrap_interval
+from dga.metrics import SHARES, Order, bootstrap_interval
 from dga.zoo.files import DATA
 
 STORED = DATA / "results/ablations.csv"
 PAPER, BESIDE = "N=30 q=0.9 beta=0.0", "dga"  # the paper's setting, of either run
 _BESIDE = ("ufg-cut", "dga-random", "dga-weak", "dga-extreme", "dga-gi")  # measured beside "dga"
+# The measures of the stored run: order of removal, and shares removed.
+MEASURES: dict[str, tuple[Order, tuple[float, ...]]] = {
+    "lerf": ("lerf", SHARES),
+    "morf": ("morf", SHARES),
+    "fine morf": ("morf", tuple(k / 100 for k in range(11))),
+    "high lerf": ("lerf", tuple(k / 100 for k in range(90, 100))),
+}
 _WORDS = {
     "lerf": "LeRF",
     "morf": "MoRF",
@@ -74,8 +79,9 @@ def stored() -> Scores:
 def corrected(differences: Sequence[Tensor]) -> list[tuple[float, float, float]]:
     """Mean and interval of each column of paired differences, corrected together by Holm.
 
-    The column with the smallest p-value of m gets an interval of level 1 - 0.05 / m, the next one
-    1 - 0.05 / (m - 1), and so on; it is widened to hold 0 where Holm's test finds nothing.
+    Of m columns the one farthest from 0, in standard errors, gets an interval of level
+    1 - 0.05 / m, the next one 1 - 0.05 / (m - 1), and so on. After the first that holds 0 nothing
+    more is found: the intervals of all later ones are widened to hold 0.
 
     Args:
         differences: (pictures,) each, two or more values.
@@ -85,18 +91,17 @@ def corrected(differences: Sequence[Tensor]) -> list[tuple[float, float, float]]
         >>> low < 0 < high
         True
     """
-    p_values = [signed_rank_p(values) for values in differences]
-    order = sorted(range(len(p_values)), key=lambda k: p_values[k])
-    found = dict(zip(range(len(p_values)), holm(p_values), strict=True))
-    intervals = {}
+    far = [float(v.mean().abs() / (v.std() / len(v) ** 0.5).clamp(min=1e-12)) for v in differences]
+    order = sorted(range(len(far)), key=lambda k: -far[k])
+    intervals, found = {}, True
     for passed, k in enumerate(order):
         level = 1 - 0.05 / (len(order) - passed)
-        mean, low, high = map(float, bootstrap_interval(
-            differences[k], resamples=10_000, level=level))  # fmt: skip
-        if found[k] >= 0.05:
-            low, high = min(low, 0.0), max(high, 0.0)
-        intervals[k] = (mean, low, high)
-    return [intervals[k] for k in range(len(intervals))]
+        mean, low, high = map(
+            float, bootstrap_interval(differences[k], resamples=10_000, level=level)
+        )
+        found = found and not low <= 0 <= high
+        intervals[k] = (mean, low, high) if found else (mean, min(low, 0.0), max(high, 0.0))
+    return [intervals[k] for k in range(len(order))]
 
 
 def one_look_or_all(model: Any, x: Tensor, one: Tensor, many: Tensor, target: Tensor) -> None:
@@ -176,7 +181,7 @@ def what_each_part_buys(measures: Sequence[str] = ("lerf", "fine morf", "high le
     """Every ablation minus the paper's setting on photographs, from the stored runs.
 
     Args:
-        measures: which ones, names of `dga.experiments.evaluation.MEASURES`.
+        measures: which ones, names of `MEASURES`.
 
     Example:
         >>> what_each_part_buys(["lerf"])  # doctest: +ELLIPSIS
