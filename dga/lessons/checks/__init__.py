@@ -8,38 +8,15 @@ One that asks for judgement is measured, or judged statement by statement (`judg
 """
 
 from dga.lessons.checks.accused import line_up, suspects
-from dga.lessons.checks.aggregation import (
-    distilled_gradient_aggregation,
-    morf_curve,
-    paired_interval,
-    pixel_relevance,
-)
+from dga.lessons.checks.aggregation import distilled_gradient_aggregation
 from dga.lessons.checks.baselines import hiding_colour, ig_report
 from dga.lessons.checks.blind import blind_map
 from dga.lessons.checks.class_maps import class_sensitivity, class_similarity, trained
-from dga.lessons.checks.full_gradient import (
-    batch_norm_bias,
-    bias_sum,
-    implicit_bias,
-    uniform_fullgrad,
-    uniform_share,
-)
-from dga.lessons.checks.gradients import (
-    convergence_delta,
-    finite_difference,
-    gradient_times_input,
-    input_gradient,
-    integrated_gradients,
-)
+from dga.lessons.checks.full_gradient import bias_sum, implicit_bias, uniform_fullgrad
+from dga.lessons.checks.gradients import gradient_times_input, input_gradient, integrated_gradients
 from dga.lessons.checks.judgement import Verdicts, predictions
 from dga.lessons.checks.ledgers import audit, empty_proof, ledger
-from dga.lessons.checks.masks import (
-    blend,
-    distilled_inputs,
-    extreme_mask,
-    largest_count,
-    weak_mask,
-)
+from dga.lessons.checks.masks import distilled_inputs, extreme_mask, weak_mask
 from dga.lessons.checks.planning import pictures_needed
 from dga.lessons.checks.tables import roar_table, table_1
 from dga.lessons.checks.task import Task, Wrong, choice, prediction

@@ -13,7 +13,6 @@ from dga.lessons.checks.examples import (
     SOFTMAX,
     gradient,
     local_attribution,
-    network,
     one_case,
     predicted,
     probability,
@@ -80,29 +79,6 @@ uniform_fullgrad = Task(
 )
 
 
-def _norms() -> list[tuple]:
-    layer = network()[1]  # type: ignore[index]
-    return [(layer.weight.detach(), layer.bias.detach(), layer.running_mean, layer.running_var,
-             0.1)]  # fmt: skip
-
-
-batch_norm_bias = Task(
-    "f(weight, bias, running_mean, running_var, eps)",
-    _norms,
-    lambda w, b, m, v, e: b - m * w / (v + e).sqrt(),
-    {
-        "eps is missing under the root": lambda w, b, m, v, e: b - m * w / v.sqrt(),
-        "the variance needs its square root": lambda w, b, m, v, e: b - m * w / (v + e),
-        "the weight is missing: it scales the running mean too": (
-            lambda w, b, m, v, e: b - m / (v + e).sqrt()
-        ),
-        "the running mean is subtracted, not added": lambda w, b, m, v, e: (
-            b + m * w / (v + e).sqrt()
-        ),
-        "this is the layer's own bias; the running mean acts as one too": (lambda w, b, m, v, e: b),
-    },
-)
-
 _gelu = nn.functional.gelu
 
 
@@ -125,19 +101,5 @@ implicit_bias = Task(
             lambda f, x: _slope(f, x) * x
         ),
         "the sign is turned: out - slope * in": lambda f, x: _slope(f, x) * x - f(x),
-    },
-)
-
-uniform_share = Task(
-    "f(score, inner)",
-    lambda: [(torch.tensor([3.0, -1.0, 2.0]).double(), torch.tensor([1.0, 2.0, 5.0]).double())],
-    lambda f, inner: (f - inner).abs() / ((f - inner).abs() + inner.abs()),
-    {
-        "sizes are compared: without absolute values parts cancel": lambda f, inner: (
-            (f - inner) / ((f - inner) + inner)
-        ),
-        "this is the other part's share": lambda f, inner: (
-            inner.abs() / ((f - inner).abs() + inner.abs())
-        ),
     },
 )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
-import dga
 from dga.lessons.checks.examples import (
     ABSOLUTE,
     CLASS,
@@ -52,29 +50,6 @@ gradient_times_input = Task(
 )
 
 
-def _shifted(x: Tensor, index: tuple[int, ...], h: float) -> Tensor:
-    moved = x.clone()
-    moved[index] += h
-    return moved
-
-
-finite_difference = Task(
-    "f(function, x, index, h)",
-    lambda: [(lambda x: (x**3).sum(), torch.tensor([[1.0, -2.0, 0.5]]).double(), (0, 1), 0.1)],
-    lambda f, x, i, h: (f(_shifted(x, i, h)) - f(_shifted(x, i, -h))) / (2 * h),
-    {
-        "this goes one step forward only; take half of the way from -h to +h, whose error "
-        "shrinks with the square of h": lambda f, x, i, h: (f(_shifted(x, i, h)) - f(x)) / h,
-        "divide by the whole way, 2 * h": lambda f, x, i, h: (
-            (f(_shifted(x, i, h)) - f(_shifted(x, i, -h))) / h
-        ),
-        "the difference has the wrong sign": lambda f, x, i, h: (
-            (f(_shifted(x, i, -h)) - f(_shifted(x, i, h))) / (2 * h)
-        ),
-    },
-)
-
-
 def _riemann(offset: float, of: Callable = score) -> Callable[..., Tensor]:
     def integrated(model: nn.Module, x: Tensor, target: Tensor, steps: int) -> Tensor:
         points = [(k + offset) / steps for k in range(steps)]
@@ -101,33 +76,5 @@ integrated_gradients = Task(
         SOFTMAX: _riemann(0.5, probability),
         CLASS: lambda m, x, t, n: _riemann(0.5)(m, x, predicted(m, x), n),
         ABSOLUTE: lambda m, x, t, n: _riemann(0.5)(m, x, t, n).abs(),
-    },
-)
-
-
-def _attributions() -> list[tuple]:
-    x, target = pictures()
-    with torch.no_grad():
-        scores = (score(network(), x, target), score(network(), 0 * x, target))
-    return [(dga.integrated_gradients(network(), x, target, steps=3), *scores)]
-
-
-convergence_delta = Task(
-    "f(attribution, score_of_x, score_of_baseline)",
-    _attributions,
-    lambda a, fx, f0: a.flatten(1).sum(1) - (fx - f0),
-    {
-        "the score of the baseline is missing: the attributions add up to the difference": (
-            lambda a, fx, f0: a.flatten(1).sum(1) - fx
-        ),
-        "this is the mean of the attributions; completeness is about their sum": (
-            lambda a, fx, f0: a.flatten(1).mean(1) - (fx - f0)
-        ),
-        "delta is signed: an absolute value was added": (
-            lambda a, fx, f0: (a.flatten(1).sum(1) - (fx - f0)).abs()
-        ),
-        "the sign is turned: sum of the attributions minus the difference of the scores": (
-            lambda a, fx, f0: (fx - f0) - a.flatten(1).sum(1)
-        ),
     },
 )

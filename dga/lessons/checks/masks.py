@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -19,7 +18,6 @@ from dga.lessons.checks.examples import (
     score,
 )
 from dga.lessons.checks.task import Task
-from dga.masks import _largest_count
 
 
 def _ties() -> list[tuple]:
@@ -74,46 +72,6 @@ extreme_mask = Task(
         ),
         "features exactly at the quantile stay: <= quantile, not <": lambda v, q: (
             _count(v) / len(v) < q
-        ),
-    },
-)
-
-largest_count = Task(
-    "f(share, d)",
-    lambda: [(k / 100, 100) for k in range(101)] + [(n / 30, 12_288) for n in range(31)],
-    lambda s, d: float(_largest_count(s, d)),
-    {
-        "floor(share * d) is wrong now and then: 0.29 * 100 is 28.999999999999996": (
-            lambda s, d: float(math.floor(s * d))
-        ),
-        "this rounds up: r / d must not exceed the share": lambda s, d: float(math.ceil(s * d)),
-        "off by one: r itself still fits": lambda s, d: float(max(0, _largest_count(s, d) - 1)),
-    },
-)
-
-
-def _two_masks() -> list[tuple]:
-    weak = torch.tensor([True, True, False, False])
-    extreme = torch.tensor([True, False, True, False])
-    return [(weak, extreme, n, 5) for n in range(6)]
-
-
-blend = Task(
-    "f(weak, extreme, n, N)",
-    _two_masks,
-    lambda w, e, n, N: n / N * w.double() + (1 - n / N) * e.double(),
-    {
-        "the weights are swapped: EPC comes early, WC late": lambda w, e, n, N: (
-            (1 - n / N) * w.double() + n / N * e.double()
-        ),
-        "off by one in n: the weight of WC is n / N, which is 0 at first": lambda w, e, n, N: (
-            (n + 1) / N * w.double() + (1 - (n + 1) / N) * e.double()
-        ),
-        "off by one in N: divide by N, not by N + 1": lambda w, e, n, N: (
-            n / (N + 1) * w.double() + (1 - n / (N + 1)) * e.double()
-        ),
-        "the masks are added, not averaged: 1 - n / N is the weight of EPC": lambda w, e, n, N: (
-            n / N * w.double() + e.double()
         ),
     },
 )
