@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,6 @@ from torch import Tensor
 
 import dga
 from dga import metrics
-from dga.experiments.class_activation import grad_cam
 from dga.full_gradient import uniform_share
 from dga.lessons import plots
 
@@ -27,6 +27,7 @@ def gallery() -> None:
         Six failures, ...
     """
     rows = [_blind(), _blob(), _any_class(), _small_object(), _smooth(), _noise()]
+    gc.collect()
     figure = Figure(figsize=(10.2, 6.9), dpi=100)
     wide, high = figure.get_size_inches()
     said = []
@@ -69,6 +70,7 @@ def two_questions(model: Any, x: Tensor, a: int, b: int, difference: Tensor) -> 
         >>> two_questions(model, x, 7, 8, x[0])  # doctest: +ELLIPSIS
         A picture of two objects; ...
     """
+    gc.collect()  # engines wait in cycles; a lesson has 700 MB
     names = [model.classes[k] for k in (a, b)]
     maps = [dga.distilled_gradient_aggregation(model, x, k)[0] for k in (a, b)]
     row = [model.preprocess.restore(x)[0], *map(_map, maps)]
@@ -96,6 +98,7 @@ def patches(model: Any, x: Tensor, maps: Mapping[str, Tensor], side: int = 8) ->
         >>> patches(model, x, {"gradient": dga.gradient(model, x)})  # doctest: +ELLIPSIS
         A drawn scene, ...
     """
+    gc.collect()
     row, columns = [model.preprocess.restore(x[:1])[0]], ["picture"]
     for name, a in maps.items():
         sums = a.abs().sum(1)
@@ -110,36 +113,28 @@ def patches(model: Any, x: Tensor, maps: Mapping[str, Tensor], side: int = 8) ->
     )
 
 
-def beside_grad_cam(model: Any, photographs: Mapping[str, Tensor]) -> None:
-    """Grad-CAM, Integrated Gradients and DGA of photographs.
+def side_by_side(model: Any, x: Tensor, maps: Mapping[str, Tensor]) -> None:
+    """Maps of photographs, the picture first.
 
     Args:
         model: the network.
-        photographs: name -> (1, C, H, W).
+        x: photographs, (B, C, H, W).
+        maps: name -> attribution, (B, C, H, W).
 
     Example:
         >>> model = dga.load_model("resnet")
         >>> x = model.preprocess(dga.load_images("figures", 1).images)
-        >>> beside_grad_cam(model, {"cat": x})  # doctest: +ELLIPSIS
-        Photographs of cat, ...
+        >>> side_by_side(model, x, {"Grad-CAM": x})
+        One row for each photograph, the picture and its maps by Grad-CAM.
     """
-    rows = []
-    for x in photographs.values():
-        with torch.no_grad():
-            target = model(x).argmax(1)
-        maps = [
-            grad_cam(model, x, target),
-            dga.integrated_gradients(model, x, target),
-            dga.distilled_gradient_aggregation(model, x, target),
-        ]
-        pooled = [torch.nn.functional.avg_pool2d(a[0].clamp(min=0), 2) for a in maps]
-        heat = [_map(a).repeat(2, 0).repeat(2, 1) for a in pooled]
-        rows.append([model.preprocess.restore(x)[0], *heat])
-    columns = ["picture", "Grad-CAM", "Integrated Gradients", "DGA"]
+    gc.collect()
+    rows = [[picture] for picture in model.preprocess.restore(x)]
+    for a in maps.values():
+        for row, heat in zip(rows, torch.nn.functional.avg_pool2d(a.clamp(min=0), 2), strict=True):
+            row.append(_map(heat).repeat(2, 0).repeat(2, 1))
     plots.show(
-        plots.grid(rows, columns=columns, labels=list(photographs), panel=2.25, bar="magnitude"),
-        f"Photographs of {', '.join(photographs)}, and for each Grad-CAM, one smooth blob over "
-        "the object; Integrated Gradients, specks; DGA, denser specks that outline its parts.",
+        plots.grid(rows, columns=["picture", *maps], panel=2.25, bar="magnitude"),
+        f"One row for each photograph, the picture and its maps by {', '.join(maps)}.",
     )
 
 
@@ -190,8 +185,8 @@ def _any_class() -> tuple[str, plots.Pixels, Half, Half]:
     )
     return (
         "The same map for any class", model.preprocess.restore(car)[0],
-        (guided[0], f"Guided Backprop, why\ncat? Like car: {same:.2f}"),
-        (ig[0], f"IG, why cat?\nLike car: {other:.2f}"),
+        (guided[0], f"Guided B.: why cat?\nLike car: {same:.2f}"),
+        (ig[0], f"IG: why cat?\nLike car: {other:.2f}"),
     )  # fmt: skip
 
 
