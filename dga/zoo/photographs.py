@@ -137,6 +137,8 @@ def _upright(photo: Any) -> Image.Image:
             raise ValueError("its colours use a part of 16 bits only; save it with 8 bits a colour")
     turn = _TURNS.get(_orientation(photo))
     upright = to_rgb(photo if turn is None else photo.transpose(turn))
+    if upright is photo:  # a plain image, without its file
+        upright = photo.copy()
     # Not `ImageOps.exif_transpose`, which writes EXIF anew and fails on tags of a wrong type.
     for key in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
         upright.info.pop(key, None)
@@ -183,7 +185,7 @@ def to_rgb(photo: Image.Image) -> Image.Image:
         clear = photo if photo.mode == "RGBA" else photo.convert("RGBA")
         photo = Image.new("RGB", photo.size, "white")
         photo.paste(clear, mask=clear)
-    return photo.convert("RGB")
+    return photo if photo.mode == "RGB" else photo.convert("RGB")
 
 
 def _eight_bits(photo: Image.Image) -> Image.Image:
