@@ -148,16 +148,9 @@ def unfamiliar(model: Any, x: Tensor, order: Tensor, at: Sequence[float]) -> Non
     said = []
     for k, share in enumerate(at):
         shown = filler("mean", x)(~metrics.top_pixels(order, share)[:, None])
-        with torch.no_grad():
-            probability, label = model(shown).softmax(1)[0].max(0)
-        word = model.classes[int(label)]
+        title = f"{share:.0%} removed" if share else "photograph"
+        word = _photograph(figure.add_subplot(1, len(at), k + 1), model, shown, title)
         said.append(f"{share:.0%}: {word}")
-        axes = figure.add_subplot(1, len(at), k + 1)
-        axes.imshow(_few_levels(model.preprocess.restore(shown)[0]))
-        axes.set_title(f"{share:.0%} removed" if share else "photograph", fontsize=12)
-        axes.text(0.5, -0.03, f"“{word}”, {float(probability):.1f}", fontsize=12,
-                  ha="center", va="top", transform=axes.transAxes)  # fmt: skip
-        axes.set_axis_off()
     figure.subplots_adjust(0.005, 0.1, 0.995, 0.9, wspace=0.03)
     plots.show(
         figure,
@@ -183,32 +176,50 @@ def removed(pictures: Sequence[Pixels], by: Mapping[str, Sequence[Pixels]]) -> N
     plots.show(figure, alt)
 
 
-def fillings(model: Any, x: Tensor, attribution: Tensor, share: float = 0.3) -> None:
+def fillings(model: Any, x: Tensor, order: Tensor, share: float = 0.3) -> None:
     """A photograph without its top pixels, with grey in their place and with what is around.
 
     Args:
-        model: with `preprocess`.
-        x, attribution: (1, C, H, W).
+        model: with `preprocess` and `classes`.
+        x, order: (1, C, H, W).
         share: removed.
 
     Example:
         >>> import dga
         >>> model = dga.load_model("resnet")
         >>> x = model.preprocess(dga.load_images("figures", 1).images)
-        >>> fillings(model, x, x)
-        A photograph, the same with its top pixels grey, and with them filled in from around.
+        >>> fillings(model, x, x)  # doctest: +ELLIPSIS
+        A photograph, the same with its top pixels grey, and with them filled in from around. ...
     """
-    kept = ~metrics.top_pixels(attribution, share)[:, None]
+    kept = ~metrics.top_pixels(order, share)[:, None]
     cells = {
         "photograph": x,
         f"{share:.0%} of the pixels grey": filler("mean", x)(kept),
         "filled in (ROAD)": filler("linear", x)(kept),
     }
-    pictures = [_few_levels(model.preprocess.restore(cell)[0]) for cell in cells.values()]
+    figure = Figure(figsize=(3 * 2.96, 3.52), dpi=100)
+    said = []
+    for k, (name, shown) in enumerate(cells.items()):
+        said.append(_photograph(figure.add_subplot(1, 3, k + 1), model, shown, name))
+    figure.subplots_adjust(0.005, 0.09, 0.995, 0.92, wspace=0.02)
     plots.show(
-        plots.grid([pictures], columns=list(cells), panel=2.9),
-        "A photograph, the same with its top pixels grey, and with them filled in from around.",
+        figure,
+        "A photograph, the same with its top pixels grey, and with them filled in from around. "
+        f"The network says {', '.join(said)}.",
     )
+
+
+def _photograph(axes: Axes, model: Any, x: Tensor, title: str) -> str:
+    """Draws what the network sees, with what it says below."""
+    with torch.no_grad():
+        probability, label = model(x).softmax(1)[0].max(0)
+    word: str = model.classes[int(label)]
+    axes.imshow(_few_levels(model.preprocess.restore(x)[0]))
+    axes.set_title(title, fontsize=12)
+    axes.text(0.5, -0.03, f"“{word}”, {float(probability):.1f}", fontsize=12,
+              ha="center", va="top", transform=axes.transAxes)  # fmt: skip
+    axes.set_axis_off()
+    return word
 
 
 def _few_levels(picture: Pixels) -> Pixels:
