@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -113,28 +113,33 @@ def patches(model: Any, x: Tensor, maps: Mapping[str, Tensor], side: int = 8) ->
     )
 
 
-def side_by_side(model: Any, x: Tensor, maps: Mapping[str, Tensor]) -> None:
-    """Maps of photographs, the picture first.
+def side_by_side(
+    model: Any, photographs: Sequence[Tensor], methods: Mapping[str, Callable[..., Tensor]]
+) -> None:
+    """Photographs and their maps by several methods, for the class that the network names.
 
     Args:
         model: the network.
-        x: photographs, (B, C, H, W).
-        maps: name -> attribution, (B, C, H, W).
+        photographs: (1, C, H, W) each.
+        methods: name -> function.
 
     Example:
         >>> model = dga.load_model("resnet")
         >>> x = model.preprocess(dga.load_images("figures", 1).images)
-        >>> side_by_side(model, x, {"Grad-CAM": x})
-        One row for each photograph, the picture and its maps by Grad-CAM.
+        >>> side_by_side(model, [x], {"gradient": dga.gradient})
+        One row for each photograph, the picture and its maps by gradient.
     """
-    gc.collect()
-    rows = [[picture] for picture in model.preprocess.restore(x)]
-    for a in maps.values():
-        for row, heat in zip(rows, torch.nn.functional.avg_pool2d(a.clamp(min=0), 2), strict=True):
-            row.append(_map(heat).repeat(2, 0).repeat(2, 1))
+    rows = []
+    for x in photographs:
+        row = [model.preprocess.restore(x)[0]]
+        for method in methods.values():
+            gc.collect()
+            heat = torch.nn.functional.avg_pool2d(method(model, x).clamp(min=0), 2)
+            row.append(_map(heat[0]).repeat(2, 0).repeat(2, 1))
+        rows.append(row)
     plots.show(
-        plots.grid(rows, columns=["picture", *maps], panel=2.25, bar="magnitude"),
-        f"One row for each photograph, the picture and its maps by {', '.join(maps)}.",
+        plots.grid(rows, columns=["picture", *methods], panel=2.25, bar="magnitude"),
+        f"One row for each photograph, the picture and its maps by {', '.join(methods)}.",
     )
 
 
