@@ -226,7 +226,7 @@ def find_pictures(folder: str | Path) -> list[str]:
     told = []
     if others:
         counts = ", ".join(f"{kind!r} {count}" for kind, count in others.most_common(8))
-        told.append(f"{others.total()} files that Pillow does not read by their names ({counts})")
+        told.append(f"files of kinds that Pillow does not read ({counts})")
     if unread:
         more = f" and {len(unread) - 8} more" if len(unread) > 8 else ""
         told.append(", ".join(unread[:8]) + more)
