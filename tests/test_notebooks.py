@@ -15,8 +15,6 @@ from nbval_sample import check_samples
 
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TOO_LONG = ("08",)  # to be written anew
-REWRITTEN = [path for path in LESSONS if path.stem[:2] not in TOO_LONG]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
@@ -50,7 +48,7 @@ def test_a_folded_cell_is_folded_everywhere(path):
         assert len(signs) == 1, "".join(cell["source"])[:60]
 
 
-@pytest.mark.parametrize("path", REWRITTEN, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_budgets(path):
     counted = count(json.loads(path.read_text()))
     assert not counted.over()

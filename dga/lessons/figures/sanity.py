@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from dga.experiments.comparison import holm, signed_rank_p
-from dga.experiments.evaluation import LABELS
 from dga.lessons import plots
-from dga.lessons.plots import Pixels
+from dga.lessons.plots import LABELS, Pixels
 from dga.metrics import bootstrap_interval
+from dga.significance import holm, signed_rank_p
 from dga.zoo.files import DATA
 
 PANEL = 1.6  # inches
@@ -37,7 +36,7 @@ def pictures(shown: Sequence[Pixels], names: Sequence[str]) -> None:
         >>> pictures(dga.load_images("figures", 2).images / 255, ["cat", "boat"])
         Drawn pictures: cat; boat.
     """
-    figure = plots.grid([list(shown)], columns=names, panel=PANEL)
+    figure = plots.grid([list(shown)], columns=names, panel=PANEL + 0.4)
     said = "; ".join(" ".join(name.split()) for name in names)
     plots.show(figure, f"Drawn pictures: {said}.")
 
@@ -166,37 +165,39 @@ def cascade() -> None:
 
 
 def fill_in() -> None:
-    """MoRF of each method minus that of DGA, for three ways to remove a pixel.
+    """How far each method is ahead of DGA, for three ways to remove a pixel.
 
     Example:
         >>> fill_in()  # doctest: +ELLIPSIS
-        Three panels, ...
+        Lead over DGA ...
     """
     rows = stored("fill")
-    titles = {"mean": "grey", "linear": "its neighbours", "behind": "what was behind"}
-    methods = ("random", "centre", "edges", "gbp", "fg", "gradcam", "gi", "ig", "ig-cut", "gig",
-               "dga-random", "dga-gi")  # fmt: skip
-    figure = Figure(figsize=(9.8, 5.2), layout="constrained", dpi=100)
-    for axes, (kind, title) in zip(figure.subplots(1, 3, sharey=True, sharex=True),
-                                   titles.items(), strict=True):  # fmt: skip
-        some = [r for r in rows if r["fill"] == kind and r["measure"] == "morf"]
-        values = {
-            (m, n): torch.tensor([float(r[m]) for r in some if r["network"] == n])
-            for n in NETWORKS for m in (*methods, "dga")
-        }  # fmt: skip
-        _minus_dga(axes, values, methods)
-        axes.set_xlabel("MoRF minus that of DGA")
-        axes.set_xscale("symlog", linthresh=0.1, linscale=1)
-        axes.set_xticks([-0.1, 0, 0.1, 0.5], ["-0.1", "0", "0.1", "0.5"])
-        axes.minorticks_off()
-        axes.set_title(f"removed becomes {title}", fontsize=11)
+    fills = {"mean": "grey", "linear": "neighbours", "behind": "behind"}
+    measures = {"lerf": ("LeRF", 1), "morf": ("MoRF", -1)}  # and the sign of what is better
+    methods = ("random", "edges", "gradcam", "fg", "gi", "ig", "ig-cut", "dga-random")
+    figure = Figure(figsize=(9.8, 7.0), layout="constrained", dpi=100)
+    grid = figure.subplots(2, 3, sharey=True, sharex=True)
+    for line, (measure, (word, sign)) in zip(grid, measures.items(), strict=True):
+        for axes, (kind, title) in zip(line, fills.items(), strict=True):
+            some = [r for r in rows if r["fill"] == kind and r["measure"] == measure]
+            values = {
+                (m, n): sign * torch.tensor([float(r[m]) for r in some if r["network"] == n])
+                for n in NETWORKS for m in (*methods, "dga")
+            }  # fmt: skip
+            _minus_dga(axes, values, methods)
+            axes.set_xscale("symlog", linthresh=0.1, linscale=1)
+            axes.set_xticks([-0.5, -0.1, 0, 0.1, 0.5], ["-0.5", "-0.1", "0", "0.1", "0.5"])
+            axes.minorticks_off()
+            axes.set_title(f"{word}, holes: {title}", fontsize=11)
+    for axes in grid[1]:
+        axes.set_xlabel("lead over DGA")
     _legend(figure, values)
     plots.show(
         figure,
-        "Three panels, MoRF of each method minus that of DGA, where removed pixels become grey, "
-        "their neighbours, or what was behind the object. Controls, FullGrad and Grad-CAM lie far "
-        "to the right in all panels. IG, Guided IG and Gradient*Input lie right of 0 with grey, "
-        "and at 0 or left of it where pixels are filled in.",
+        "Lead over DGA of eight methods on three networks, by LeRF above and by MoRF below, where "
+        "removed pixels become grey, their neighbours, or what was behind the object. Random order "
+        "and edges are far behind in nearly all panels. IG, Gradient*Input and random masks change "
+        "sides from panel to panel.",
     )
 
 
