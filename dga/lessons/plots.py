@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor
 
+from dga.controls import CONTROLS
 from dga.methods import METHODS
 
 Pixels = NDArray[np.float32]
@@ -25,6 +26,8 @@ PERCENTILE = 99.0
 PANEL = 2.2  # inches
 # One colour a method in every figure.
 COLOURS = {"random": "#7f7f7f", **{name: method.colour for name, method in METHODS.items()}}
+LABELS = {name: method.label for name, method in {**METHODS, **CONTROLS}.items()}
+LABELS["gradcam"] = "Grad-CAM"
 
 
 def relevance(attribution: Tensor, *, signed: bool = False) -> Pixels:

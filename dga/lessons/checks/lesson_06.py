@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import dga
-from dga.experiments.evaluation import attribute
+from dga.controls import CONTROLS
+from dga.methods import METHODS
 
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
 _EMPTY = "Write the function, and run the cell again."
@@ -107,7 +108,6 @@ def _photographs() -> tuple[Any, Tensor, Tensor]:
 @cache
 def _lerf(method: str) -> Tensor:
     model, x, target = _photographs()
-    a = torch.cat([
-        attribute(method, model, x[k : k + 1], target[k : k + 1], first=k) for k in range(len(x))
-    ])  # fmt: skip
+    function = {**METHODS, **CONTROLS}[method].function
+    a = torch.cat([function(model, x[k : k + 1], target[k : k + 1]) for k in range(len(x))])
     return dga.pixel_perturbation(model, x, a, target, "lerf").mean(1)

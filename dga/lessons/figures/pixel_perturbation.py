@@ -17,10 +17,9 @@ from torch import Tensor
 
 import dga
 from dga import controls
-from dga.experiments.evaluation import LABELS
 from dga.filling import filler
 from dga.lessons import plots
-from dga.lessons.plots import Pixels
+from dga.lessons.plots import LABELS, Pixels
 from dga.metrics import SHARES, top_pixels
 from dga.zoo.files import DATA
 
