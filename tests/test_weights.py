@@ -86,13 +86,15 @@ def test_another_network_is_told_by_what_the_file_holds(tmp_path):
     [
         ({0: torch.zeros(2), 1: torch.zeros(2)}, "its names are of type int"),
         ({"a": torch.zeros(2), "epoch": 3}, "it holds epoch (int)"),
+        ({"a\nb\u2028": 3}, r"it holds a\nb\u2028 (int)"),
+        ({"a\nb": torch.zeros(2)}, r"1 tensors (a\nb (2,))"),
         ([torch.zeros(2)], "it holds a list"),
         (torch.zeros(2), "it holds a Tensor"),
         ({}, "it is empty"),
         ({"state_dict": {}}, "it is empty"),
     ],
 )
-def test_what_is_no_state_dict_is_told_by_what_it_holds(content, message, tmp_path):
+def test_what_does_not_fit_is_told_by_what_it_holds(content, message, tmp_path):
     torch.save(content, tmp_path / "a.pt")
     assert message in refused(tmp_path / "a.pt")
 

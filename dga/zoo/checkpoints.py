@@ -150,8 +150,8 @@ def load_state(model: nn.Module, state: dict[str, Tensor], label: str, name: str
     if not missing and not unknown and len(lengths) == 1 and needed[-1] in shaped:
         faults.insert(0, "they are for {} classes, not {}".format(*max(lengths)))
     elif len(missing) + len(shaped) > len(needed) / 2:
-        held = ", ".join(f"{key} {tuple(state[key].shape)}" for key in list(state)[:2])
-        faults.insert(0, f"they are of another network, {len(state)} tensors ({held}, ...)")
+        held = _first([f"{key} {tuple(value.shape)}" for key, value in state.items()], 2)
+        faults.insert(0, f"they are of another network, {len(state)} tensors ({held})")
     if faults:
         raise ValueError(f"{label} do not fit {name}: {'; '.join(faults)}")
     if len(part) < len(state):
@@ -174,4 +174,5 @@ def load_state(model: nn.Module, state: dict[str, Tensor], label: str, name: str
 
 def _first(keys: list[str], count: int = 3) -> str:
     more = f" and {len(keys) - count} more" if len(keys) > count else ""
-    return ", ".join(keys[:count]) + more
+    text = ", ".join(keys[:count]) + more
+    return text if text.isprintable() else repr(text)[1:-1]  # one line, whatever the names
