@@ -139,7 +139,7 @@ def load_model(name: str, weights: str | Path | None = "default") -> Classifier:
 def find_class(classes: tuple[str, ...], wanted: str | int) -> int:
     """The index of a class from its index or its name.
 
-    Case does not matter; a name of which only some words are known is found if it is the only one
+    Case matters only between two names that differ in nothing else; a name of which only some words are known is found if it is the only one
     ("tabby cat" finds "tabby").
 
     Args:
@@ -162,7 +162,8 @@ def find_class(classes: tuple[str, ...], wanted: str | int) -> int:
     if not words:
         raise ValueError("target is empty; a class name or index is needed")
     named = [(k, c.lower()) for k, c in enumerate(classes)]
-    found = [k for k, c in named if c == text.lower()]
+    found = [k for k, c in enumerate(classes) if c == text]
+    found = found or [k for k, c in named if c == text.lower()]
     found = found or [k for k, c in named if words <= set(c.replace("-", " ").split())]
     found = found or [k for k, c in named if set(c.replace("-", " ").split()) <= words]
     if len(found) == 1:

@@ -30,10 +30,9 @@ def painted_over(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
     """
     model = dga.load_model("clever-hans")
     sent = dga.load_images("watermark", 10)
-    x, behind, mark = (
-        model.preprocess(sent.images), model.preprocess(sent.without), sent.watermarks,
-    )  # fmt: skip
-    assert mark is not None
+    assert sent.without is not None and sent.watermarks is not None
+    x, behind = model.preprocess(sent.images), model.preprocess(sent.without)
+    mark = sent.watermarks
     mine = answer(x.clone(), behind.clone(), mark.clone())
     if mine is None:
         print(_EMPTY)
