@@ -66,7 +66,7 @@ def _checking() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        message = str(error)
+        message = str(error).replace("weights=PATH", "--weights FILE")
         first = message.partition(" ")[0]
         option = _OPTIONS.get(first.rstrip(":"))
         raise BadInput(option + message[len(first.rstrip(":")) :] if option else message) from error
