@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -181,11 +182,17 @@ def book(kind: str, name: str) -> nbformat.NotebookNode:
 
 def fingerprint(name: str, raw: bytes = b"") -> str:
     """Of everything that a grade depends on."""
-    made = hashlib.sha256(raw)
-    for path in [HERE / "source" / name / f"{name}.ipynb", *sorted(HERE.glob("*.py")),
-                 *sorted(Path(dga.__file__).parent.rglob("*.py"))]:  # fmt: skip
+    source = HERE / "source" / name / f"{name}.ipynb"
+    return hashlib.sha256(code() + source.read_bytes() + raw).hexdigest()
+
+
+@cache
+def code() -> bytes:
+    """A digest of what grades: this folder's modules, and dga; the same for a whole run."""
+    made = hashlib.sha256()
+    for path in [*sorted(HERE.glob("*.py")), *sorted(Path(dga.__file__).parent.rglob("*.py"))]:
         made.update(path.read_bytes())
-    return made.hexdigest()
+    return made.digest()
 
 
 def loaded(place: Path, print_: str) -> dict | None:
