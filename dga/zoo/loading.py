@@ -139,8 +139,8 @@ def load_model(name: str, weights: str | Path | None = "default") -> Classifier:
 def find_class(classes: tuple[str, ...], wanted: str | int) -> int:
     """The index of a class from its index or its name.
 
-    Case matters only between two names that differ in nothing else; a name of which only some words are known is found if it is the only one
-    ("tabby cat" finds "tabby").
+    Case matters only between two names that differ in nothing else; a name of which only some
+    words are known is found if it is the only one ("tabby cat" finds "tabby").
 
     Args:
         classes: names, as in `Classifier.classes`.
