@@ -4,7 +4,7 @@ localisation    how much of a map lies on the object
 classes         two objects in a picture: how much lies on the one that was asked for
 cascade         resnet's layers randomised one after another, three draws
 fill            LeRF and MoRF where removed pixels are grey, what was behind, or imputed
-noise           maps of noisy pictures: rank correlation with the clean map, LeRF and MoRF
+noise_networks  maps of noisy pictures: rank correlation with the clean map, LeRF and MoRF
 quantus         sensitivity-max and infidelity by Quantus
 
 A unit of work, ten pictures of one job, is one file in DIR: an interrupted run goes on where it
@@ -273,7 +273,7 @@ PARTS = {
     "classes": Part(classes, EACH, 100),
     "cascade": Part(cascade, tuple(("resnet", str(draw)) for draw in range(3)), 50),
     "fill": Part(fill, EACH, 200),
-    "noise": Part(noise, EACH, 50),
+    "noise_networks": Part(noise, EACH, 50),
     "quantus": Part(quantus, (("resnet",),), 30),
 }
 
