@@ -195,9 +195,10 @@ def fill_in() -> None:
     plots.show(
         figure,
         "Lead over DGA of eight methods on three networks, by LeRF above and by MoRF below, where "
-        "removed pixels become grey, their neighbours, or what was behind the object. Random order "
-        "and edges are far behind, but for LeRF with neighbours. By MoRF DGA leads with grey; with "
-        "other holes IG and random masks come near. By LeRF random masks lead DGA in all panels.",
+        "removed pixels become grey, their neighbours, or what was behind the object. By MoRF DGA "
+        "leads everywhere, but for random masks with neighbours. By LeRF IG and Gradient*Input are "
+        "about level in grey, ahead with neighbours, behind or level with what was behind; random "
+        "masks are ahead in all panels. Edges come nearest to DGA by LeRF with neighbours.",
     )
 
 
