@@ -186,15 +186,16 @@ def suspicious(steps: list[Step]) -> list[str]:
     for number, step in enumerate(steps, 1):
         if step.cell.cell_type != "code" or step.given == step.cell.source:
             continue
-        tree = _parsed(step.cell.source)
-        own = set(_bindings(tree)) - set(_bindings(_parsed(step.given or "")))
+        tree, given = _parsed(step.cell.source), _parsed(step.given or "")
+        own = set(_bindings(tree)) - set(_bindings(given))
         found = [f"binds {name}" for name in sorted(own & used & bound)]
         imported = {
             (a.asname or a.name).split(".")[0]
             for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
             for a in node.names
         }  # fmt: skip
-        found += sorted(set(_replacements(tree, modules | imported)))
+        replaced = set(_replacements(tree, modules | imported))
+        found += sorted(replaced - set(_replacements(given, modules | imported)))
         if found:
             out.append(f"cell {number} {', '.join(found)}")
     return out

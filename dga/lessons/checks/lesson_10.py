@@ -25,6 +25,7 @@ class Camera(nn.Module):
         self.weights = nn.Parameter(weights / 50)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Scores and probabilities, (B, 10) each, of pixels (B, 3, 8, 8)."""
         scores = (pixels / 255).flatten(1) @ self.weights.T
         return {"scores": scores, "probabilities": scores.softmax(1)}
 

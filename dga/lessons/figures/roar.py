@@ -76,7 +76,12 @@ def shares(cells: Cells | None = None, kind: str = "pictures") -> list[str]:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, or a mean difference, and its interval."""
+    """A mean, or a mean difference, and its interval.
+
+    Example:
+        >>> Interval(0.1, -0.1, 0.3).holds_zero
+        True
+    """
 
     mean: float
     low: float
@@ -84,6 +89,7 @@ class Interval:
 
     @property
     def holds_zero(self) -> bool:
+        """Whether luck could explain the difference."""
         return self.low <= 0 <= self.high
 
 
@@ -224,7 +230,7 @@ def _photograph(axes: Axes, model: Any, x: Tensor, title: str) -> str:
 
 def _few_levels(picture: Pixels) -> Pixels:
     """Fewer shades, which keep the file small."""
-    return np.round(picture * 24).astype(np.float32) / np.float32(24)
+    return np.round(picture * 12).astype(np.float32) / np.float32(12)
 
 
 # ------------------------------------------------------------------------------------ accuracies
