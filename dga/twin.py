@@ -125,10 +125,17 @@ def keeps_a_generator(model: Any) -> bool:
     return any(isinstance(v, _GENERATORS) for module in modules for v in vars(module).values())
 
 
-def _copied_generator(value: Any) -> Any:
+def _copied_object(value: Any, copied: Callable[[Any], Any]) -> Any:
+    """A copy of what a forward may change: a generator, or somebody's own object of values."""
     if isinstance(value, torch.Generator):
         return torch.Generator(value.device).set_state(value.get_state())
-    return deepcopy(value)
+    if isinstance(value, _GENERATORS):
+        return deepcopy(value)
+    if not _holds_values_only(value):
+        return value
+    made = object.__new__(type(value))
+    made.__dict__.update({key: copied(v) for key, v in vars(value).items()})
+    return made
 
 
 def _holds_values_only(value: Any) -> bool:
@@ -195,13 +202,8 @@ class _Copy:
         made: Any
         if isinstance(value, Tensor):
             made = self._tensor(value)
-        elif isinstance(value, _GENERATORS):
-            made = _copied_generator(value)
         elif kind not in _CONTAINERS:
-            if not _holds_values_only(value):
-                return value
-            made = object.__new__(kind)
-            made.__dict__.update({key: self._value(v) for key, v in vars(value).items()})
+            made = _copied_object(value, self._value)
         elif kind in (deque, defaultdict):
             made = value.copy()
         elif kind in (dict, OrderedDict):
@@ -262,13 +264,8 @@ def _as_it_was(model: nn.Module, own: bool) -> Iterator[None]:
         if isinstance(value, Tensor):
             copied = changes or own or value.is_inference()
             made = value.detach().clone() if copied else value.detach()
-        elif isinstance(value, _GENERATORS):
-            made = _copied_generator(value)
         elif kind not in _CONTAINERS:
-            if not _holds_values_only(value):
-                return value
-            made = object.__new__(kind)
-            made.__dict__.update({key: lend(v) for key, v in vars(value).items()})
+            made = _copied_object(value, lend)
         elif kind in (tuple, set):
             made = kind(map(lend, value))
         else:

@@ -11,11 +11,10 @@ from torch import Tensor
 
 import dga
 from dga.lessons.checks.aggregation import distilled_gradient_aggregation
-from dga.lessons.checks.task import Wrong
+from dga.lessons.checks.task import EMPTY, Wrong, complaint
 
 MOST = 8  # looks
 PHOTOGRAPHS = ("coffee", "rocket")  # not the cat, on which the lesson's figures are drawn
-_EMPTY = "Write the function, and run the cell again."
 _TIE = 0.02  # what rounding alone can move LeRF and MoRF of a single map
 
 
@@ -34,7 +33,7 @@ def from_memory(answer: Callable[..., Any]) -> None:
     model, x, target, *settings = distilled_gradient_aggregation.cases()[0]
     try:
         if answer(model, x, target, *settings) is None:
-            print(_EMPTY)
+            print(EMPTY)
             return
     except Exception:  # told below, from the learner's first line on
         pass
@@ -69,14 +68,8 @@ def eight_looks(answer: Callable[..., Any]) -> None:
             return result
 
         mine = answer(counted, x.clone(), target.clone())
-        if mine is None:
-            print(_EMPTY)
-            return
-        if not isinstance(mine, Tensor) or mine.shape != x.shape:
-            print(f"Not yet: return a tensor of the shape of x, {tuple(x.shape)}.")
-            return
-        if not torch.isfinite(mine).all():
-            print("Not yet: the map holds values that are not finite.")
+        if wrong := complaint(mine, x):
+            print(wrong)
             return
         if sum(passed) > MOST:
             print(f"Not yet: {sum(passed)} pictures went through the network, {MOST} are allowed.")

@@ -11,10 +11,10 @@ from torch import Tensor
 
 import dga
 from dga.controls import CONTROLS
+from dga.lessons.checks.task import EMPTY, complaint
 from dga.methods import METHODS
 
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
-_EMPTY = "Write the function, and run the cell again."
 _TIE = 0.01
 
 
@@ -32,14 +32,8 @@ def blind_map(answer: Callable[..., Any]) -> None:
     """
     model, x, target = _photographs()
     a = answer(x.clone())
-    if a is None:
-        print(_EMPTY)
-        return
-    if not isinstance(a, Tensor) or a.shape != x.shape:
-        print(f"Not yet: return a tensor of the shape of x, {tuple(x.shape)}.")
-        return
-    if not torch.isfinite(a).all():
-        print("Not yet: the map holds values that are not finite.")
+    if wrong := complaint(a, x):
+        print(wrong)
         return
     mine = dga.pixel_perturbation(model, x, a.detach().to(x), target, "lerf").mean(1)
     rows = {"yours": mine, "IG": _lerf("ig"), "centre blob": _lerf("centre"), "DGA": _lerf("dga")}
@@ -74,7 +68,7 @@ def lerf_of_morf(answer: Callable[..., Any]) -> None:
 
     got = answer(morf, a)
     if got is None:
-        print(_EMPTY)
+        print(EMPTY)
         return
     if getattr(got, "shape", None) != (len(x),):
         print("Not yet: return one score a picture, as morf does.")

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from dga import metrics
+from dga.lessons.checks.task import complaint
 
-_EMPTY = "Write the function, and run the cell again."
 _TRAINING = 0.007  # standard deviation of one training's accuracy, in the stored run
 _PICTURE = 0.1  # variance over pictures of the difference of two rankings there, roughly
 _ALL = 10_000  # test pictures of CIFAR-10
@@ -35,11 +34,8 @@ def keep(answer: Callable[..., Any]) -> None:
     generator = torch.Generator().manual_seed(0)
     x, a = (torch.randn(4, 3, 10, 10, generator=generator) for _ in range(2))
     found = answer(x.clone(), a.clone(), 0.3)
-    if found is None:
-        print(_EMPTY)
-        return
-    if not isinstance(found, Tensor) or found.shape != x.shape:
-        print(f"Not yet: return pictures of the shape of x, {tuple(x.shape)}.")
+    if wrong := complaint(found, x):
+        print(wrong)
         return
     top = metrics.top_pixels(a, 0.3)[:, None]
     pixels = a.sum(1, keepdim=True)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 import dga
 from dga import metrics
+from dga.lessons.checks.task import complaint
 
 UMBRELLA = 9
-_EMPTY = "Write the function, and run the cell again."
 
 
 def painted_over(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
@@ -34,10 +34,8 @@ def painted_over(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
     x, behind = model.preprocess(sent.images), model.preprocess(sent.without)
     mark = sent.watermarks
     mine = answer(x.clone(), behind.clone(), mark.clone())
-    if mine is None:
-        print(_EMPTY)
-    elif not isinstance(mine, Tensor) or mine.shape != x.shape:
-        print(f"Not yet: return pictures of the shape of x, {tuple(x.shape)}.")
+    if wrong := complaint(mine, x):
+        print(wrong)
     elif (mine != x).any(1)[sent.masks & ~mark].any():
         print("Not yet: the object is gone too. Only the pixels of the mark may change.")
     elif (mine != x).any(1)[~mark].any():
@@ -76,14 +74,11 @@ def impostor(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> None:
         return answer(net, x.clone(), target.clone())
 
     first = asked(model, pair.labels)
-    if first is None:
-        print(_EMPTY)
+    if wrong := complaint(first, x):
+        print(wrong)
         return
-    if not isinstance(first, Tensor) or first.shape != x.shape:
-        print(f"Not yet: return a tensor of the shape of x, {tuple(x.shape)}.")
-        return
-    if not torch.isfinite(first).all() or (first.flatten(1).std(1) == 0).any():
-        print("Not yet: a map needs finite values that are not all the same.")
+    if (first.flatten(1).std(1) == 0).any():
+        print("Not yet: a map needs values that are not all the same.")
         return
     if not torch.equal(first, asked(model, pair.labels)):
         print("Not yet: asked twice, it gives two maps. Randomness needs a seed.")

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 import dga
-from dga.lessons.checks.task import Wrong, choice
+from dga.lessons.checks.task import EMPTY, Wrong, choice
 
 PHOTOGRAPH, N = "coffee", 10  # not the cat of the lesson; eleven looks, to save time
-_EMPTY = "Write the function, and run the cell again."
 _REFEREE = {
     "A": "The intervals may be as narrow as you like: a measure at its ceiling shows a tie of any "
     "two maps that are not bad. More pictures do not lift a ceiling.",
@@ -65,7 +64,7 @@ def own_masks(answer: Callable[..., Any]) -> None:
     first = dga.uniform_fullgrad(model, x, target)
     trial = answer(first.clone(), 0.5)
     if trial is None:
-        print(_EMPTY)
+        print(EMPTY)
         return
     trial = torch.as_tensor(trial)
     try:

@@ -28,6 +28,31 @@ class Wrong(AssertionError):
         return [f"Not yet: {self}"]
 
 
+EMPTY = "Write the function, and run the cell again."
+
+
+def complaint(answer: Any, like: Tensor) -> str | None:
+    """What is wrong with a learner's map or pictures before they are looked at; None if nothing.
+
+    Args:
+        answer: what the learner's function returned.
+        like: a tensor of the wanted shape.
+
+    Example:
+        >>> complaint(None, torch.zeros(2))
+        'Write the function, and run the cell again.'
+        >>> complaint(torch.zeros(3), torch.zeros(2))
+        'Not yet: return a tensor of the shape of x, (2,).'
+    """
+    if answer is None:
+        return EMPTY
+    if not isinstance(answer, Tensor) or answer.shape != like.shape:
+        return f"Not yet: return a tensor of the shape of x, {tuple(like.shape)}."
+    if not torch.isfinite(answer).all():
+        return "Not yet: it holds values that are not finite."
+    return None
+
+
 @dataclass(frozen=True)
 class Task:
     """One task of an assignment; called with the learner's function.
