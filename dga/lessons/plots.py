@@ -183,6 +183,9 @@ def _colour_bar(
         axes.set_yticks([0, 31.5, 63], ["speaks for", "0", "speaks\nagainst"], fontsize=10)
     else:
         axes.set_yticks([0, 63], ["speaks for", "0 or less"], fontsize=10)
+    top, *_, bottom = axes.get_yticklabels()  # inside the figure, however low it is
+    top.set_verticalalignment("top")
+    bottom.set_verticalalignment("bottom")
 
 
 def compare(

@@ -198,11 +198,15 @@ def what_each_part_buys(measures: Sequence[str] = ("lerf", "fine morf", "high le
         if (network, setting, measure) in scores
     ]
     found = dict(zip(keys, corrected([_minus(scores, key) for key in keys]), strict=True))
-    counts = [sorted({len(scores[key]) for key in keys if key[0] == name}) for name in networks]
-    figure = Figure(figsize=(3.1 + 2.45 * len(measures), 1.55 + 0.36 * (len(rows) + 1.5)), dpi=100)
+    shown = {key[:2]: len(scores[key]) for key in keys}  # photographs
+
+    def counted(setting: str) -> str:
+        return " and ".join(str(shown[n, setting]) for n in networks if (n, setting) in shown)
+
+    figure = Figure(figsize=(3.9 + 2.45 * len(measures), 1.55 + 0.36 * (len(rows) + 1.5)), dpi=100)
     wide, high = figure.get_size_inches()
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(2.8 / wide, 0.75 / high, 1 - 0.3 / wide, 1 - 0.8 / high, wspace=0.09)
+    figure.subplots_adjust(3.6 / wide, 0.75 / high, 1 - 0.3 / wide, 1 - 0.8 / high, wspace=0.09)
     places, ticks, place = {}, [], 0.0
     for k, (part, setting, _) in enumerate(rows):
         place += 1.5 if k and part != rows[k - 1][0] else float(k > 0)
@@ -229,12 +233,10 @@ def what_each_part_buys(measures: Sequence[str] = ("lerf", "fine morf", "high le
         axes.set_ylim(place + 0.6, -0.6)
         axes.locator_params(axis="x", nbins=4)
         _plain(axes)
-    panels[0].set_yticks(ticks, [words for *_, words in rows], fontsize=10.5)
-    panels[0].set_ylabel("what is changed", fontsize=11)
-    heading = ("    " if len(measures) > 1 else "\n").join(
-        f"{'●■'[k]} {_NETWORKS[name]}, {' and '.join(map(str, counts[k]))} photographs"
-        for k, name in enumerate(networks)
-    )
+    labels = [f"{words}: {counted(setting)}" for _, setting, words in rows]
+    panels[0].set_yticks(ticks, labels, fontsize=10.5)
+    panels[0].set_ylabel("what is changed: on how many photographs", fontsize=11)
+    heading = "    ".join(f"{'●■'[k]} {_NETWORKS[name]}" for k, name in enumerate(networks))
     figure.text(0.5, 0.995, f"{heading}\nred: worse than DGA, blue: better, grey: undecided",
                 ha="center", va="top", fontsize=10.5, color="0.2")  # fmt: skip
     plots.show(

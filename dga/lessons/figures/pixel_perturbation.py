@@ -256,7 +256,7 @@ def two_fills(methods: Sequence[str] = ("random", "centre", "ig", "ig-cut", "fg"
     known = {(row["network"], row["fill"]) for row in _stored()}
     networks = [n for n in _NETWORKS if all((n, fill) in known for fill in _FILLS)]
     kinds = {
-        (n, fill): (f"{_NETWORKS[n]}, " if len(networks) > 1 else "") + word
+        (n, fill): f"{_NETWORKS[n]}, {word}"
         for n in networks
         for fill, word in _FILLS.items()
     }
@@ -300,7 +300,7 @@ def pictures_needed(
             words.append(f"{LABELS[method]}, {name}: {_rounded(paired)}, {_rounded(apart)}")
     axes.set(xscale="log", xlim=(1.6, _MOST), ylim=(len(methods) - 0.45, -0.55))
     axes.set_xticks([3, 10, 100, 1000, 10_000], ["3", "10", "100", "1,000", "10,000"])
-    axes.set_xlabel("photographs needed")
+    axes.set_xlabel("photographs needed, by LeRF")
     axes.set_yticks(range(len(methods)), [LABELS[name] for name in methods])
     axes.set_ylabel("DGA against", fontsize=11)
     axes.grid(axis="x", color="0.9")
