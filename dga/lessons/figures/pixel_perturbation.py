@@ -256,9 +256,7 @@ def two_fills(methods: Sequence[str] = ("random", "centre", "ig", "ig-cut", "fg"
     known = {(row["network"], row["fill"]) for row in _stored()}
     networks = [n for n in _NETWORKS if all((n, fill) in known for fill in _FILLS)]
     kinds = {
-        (n, fill): f"{_NETWORKS[n]}, {word}"
-        for n in networks
-        for fill, word in _FILLS.items()
+        (n, fill): f"{_NETWORKS[n]}, {word}" for n in networks for fill, word in _FILLS.items()
     }
     _differences(methods, kinds)
 
