@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from claims import RESULTS, ROOT, Row, claims, controls, filled, verdict, verdicts, widened
+import torch
+from claims import RESULTS, ROOT, Row, against, claims, controls, filled, verdict, verdicts
 
 NAMES = ("claims", "controls", "photographs", "speed")
 
@@ -43,13 +44,19 @@ def test_parts_have_a_verdict_each():
     assert verdicts([("a", "", "tie"), ("b", "", "reproduced")]) == "tie (`a`), reproduced (`b`)"
 
 
-def test_a_correction_widens():
-    low, high = widened(0.5, 0.4, 0.7, 1)
-    assert (low, high) == (pytest.approx(0.4), pytest.approx(0.7))
-    low, high = widened(0.5, 0.4, 0.7, 10)
-    # The normal quantiles of 1 - 0.025 / 10 and 0.975.
-    assert 0.5 - low == pytest.approx(0.1 * 2.80703 / 1.95996, abs=1e-4)
-    assert high - 0.5 == pytest.approx(0.2 * 2.80703 / 1.95996, abs=1e-4)
+def test_the_best_rival_is_the_one_that_counts():
+    noise = torch.randn(200, generator=torch.Generator().manual_seed(0)) / 100
+    values = {
+        "net": {"dga": torch.full((200,), 0.5), "ig": 0.4 + noise, "fg": 0.6 - noise},
+        "other": {"dga": 0.5 + noise, "ig": 0.5 - noise.flip(0), "fg": torch.zeros(200)},
+    }
+    assert against(values, 1) == [
+        ("net", "DGA 0.50, FG 0.60", "not reproduced"),
+        ("other", "DGA 0.50, IG 0.50", "tie"),
+    ]
+    assert against(values, -1)[0] == ("net", "DGA 0.50, IG 0.40", "not reproduced")
+    (best, _) = against(values, 1, one="fg", rivals=("ig", "dga"))
+    assert best == ("net", "FG 0.60, DGA 0.50", "reproduced")
 
 
 def test_a_row_links_its_lesson():

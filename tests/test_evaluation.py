@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 from networks import build, picture
@@ -18,9 +17,9 @@ from PIL import Image
 from torch import nn
 
 import dga
-from dga import controls, metrics
+from dga import controls, metrics, significance
 from dga.__main__ import main
-from dga.experiments import class_activation, comparison, evaluation
+from dga.experiments import class_activation, evaluation
 from dga.experiments.evaluation import CONTROLS, evaluate_folder, perturbation_scores
 from dga.zoo.preprocessing import resize_and_crop
 
@@ -564,31 +563,46 @@ def test_grad_cam_by_hand():
 # --------------------------------------------------------------------------------------- statistics
 
 
-def test_signed_rank_against_scipy():
-    scipy = pytest.importorskip("scipy.stats")
-    generator = np.random.default_rng(0)
-    for n, shift in ((25, 0.0), (60, 0.3), (500, 0.1), (40, -2.0)):
-        for ties in (False, True):
-            d = generator.normal(shift, 1, n)
-            d = d.round(1) if ties else d
-            theirs = scipy.wilcoxon(d, correction=True, method="asymptotic").pvalue
-            ours = comparison.signed_rank_p(torch.tensor(d))
-            assert ours == pytest.approx(theirs, rel=1e-9)
-    assert comparison.signed_rank_p(torch.zeros(5)) == 1
+def test_holm_intervals_by_hand():
+    """Three intervals of half a width 1.96: the farthest gets 0.05 / 3, the next 0.05 / 2, ..."""
+    given = [(2.5, 2.5 - 1.96, 2.5 + 1.96), (2.3, 2.3 - 1.96, 2.3 + 1.96), (0.1, -1.86, 2.06)]
+    first, second, third = significance.holm_intervals(given)
+    assert first == pytest.approx((2.5, 2.5 - 2.394, 2.5 + 2.394), abs=1e-3)
+    assert second == pytest.approx((2.3, 2.3 - 2.241, 2.3 + 2.241), abs=1e-3)
+    assert third == pytest.approx(given[2], abs=1e-3)
+    # What comes after an interval that holds 0 holds it too, however narrow it was.
+    missed = significance.holm_intervals([(v, v - 1.96, v + 1.96) for v in (2.1, 2.2, 9.0)])
+    assert [low <= 0 <= high for _, low, high in missed] == [True, True, False]
+    assert significance.holm_intervals([]) == []
+    assert significance.holm_intervals([(0.0, 0.0, 0.0)]) == [(0.0, 0.0, 0.0)]
 
 
-def test_signed_rank_is_uniform_where_nothing_differs():
-    d = torch.randn(2000, 60, generator=torch.Generator().manual_seed(0))
-    p = torch.tensor([comparison.signed_rank_p(row) for row in d])
-    for level in (0.05, 0.2, 0.5):
-        assert (p < level).double().mean().item() == pytest.approx(level, abs=0.03)
+def test_holm_intervals_agree_with_holms_p_values():
+    """An interval excludes 0 where Holm's corrected p-value of the same normal is below 0.05."""
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.distributions.Normal(0.0, 1.0)
+    for _ in range(200):
+        z = 2.5 * torch.randn(8, generator=generator).double()
+        p = (2 * (1 - normal.cdf(z.abs()))).tolist()
+        found = significance.holm_intervals(
+            [(float(v), float(v) - 1.96, float(v) + 1.96) for v in z]
+        )
+        excluded = [not low <= 0 <= high for _, low, high in found]
+        order = sorted(range(8), key=p.__getitem__)
+        rejected = [False] * 8
+        for passed, k in enumerate(order):
+            if p[k] > 0.05 / (8 - passed):
+                break
+            rejected[k] = True
+        assert excluded == rejected
 
 
-def test_holm_by_hand():
-    """Holm's own example: the smallest times m, the next times m - 1, never falling, at most 1."""
-    assert comparison.holm([0.01, 0.02, 0.03, 0.9]) == pytest.approx([0.04, 0.06, 0.06, 0.9])
-    assert comparison.holm([0.5, 0.4]) == [0.8, 0.8]
-    assert comparison.holm([]) == []
+def test_nothing_is_found_where_nothing_differs():
+    """One in twenty tables of sixteen equal methods shows a difference, and not one in two."""
+    z = torch.randn(2000, 16, generator=torch.Generator().manual_seed(0)).tolist()
+    tables = [significance.holm_intervals([(v, v - 1.96, v + 1.96) for v in row]) for row in z]
+    some = [any(not low <= 0 <= high for _, low, high in table) for table in tables]
+    assert sum(some) / len(some) == pytest.approx(0.05, abs=0.015)
 
 
 # ------------------------------------------------------------------------------------- command line

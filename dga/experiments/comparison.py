@@ -1,4 +1,4 @@
-"""Scores of many methods on the same pictures, compared in pairs: intervals and p-values."""
+"""Scores of many methods on the same pictures, compared in pairs, with corrected intervals."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from dga.metrics import bootstrap_interval
-from dga.significance import holm, signed_rank_p
+from dga.significance import Interval, holm_intervals
 
 Measured = Mapping[tuple[str, str, str], Tensor]  # (method, fill, measure) -> (pictures,)
 REFERENCE = "dga"  # what every other method is compared with
 
 _COLUMNS = ("method", "fill", "measure", "mean", "low", "high",
-            "dga_minus", "dga_minus_low", "dga_minus_high", "p_holm", "pictures")  # fmt: skip
+            "dga_minus", "dga_minus_low", "dga_minus_high", "pictures")  # fmt: skip
 _TITLES = {
     "lerf": "LeRF (higher is better)",
     "morf": "MoRF (lower is better)",
@@ -25,9 +25,10 @@ _TITLES = {
 
 
 def compared(scores: Measured) -> str:
-    """The table as CSV: mean and 95 % bootstrap interval, the same of DGA minus the method, and p.
+    """The table as CSV: mean and 95 % bootstrap interval, and DGA minus the method on the same.
 
-    p is that of `signed_rank_p`, corrected by Holm over all comparisons of the table.
+    The intervals of the differences are corrected for all comparisons of the table
+    (`dga.significance.holm_intervals`): a method differs from DGA if its interval excludes 0.
 
     Example:
         >>> import torch
@@ -39,13 +40,10 @@ def compared(scores: Measured) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    p_values = _corrected(scores)
+    differences = _differences(scores)
     for key, values in scores.items():
         numbers = [f"{v:.6f}" for v in bootstrap_interval(values)]
-        pairs = [""] * 4
-        if key in p_values:
-            pairs = [f"{v:.6f}" for v in bootstrap_interval(_differences(scores, key))]
-            pairs.append(f"{p_values[key]:.3g}")
+        pairs = [f"{v:.6f}" for v in differences[key]] if key in differences else [""] * 3
         writer.writerow([*key, *numbers, *pairs, len(values)])
     return text.getvalue()
 
@@ -63,7 +61,7 @@ def markdown(scores: Measured, labels: Mapping[str, str]) -> str:
         >>> table.splitlines()[2]
         '| Gradient*Input | 1.000 [1.000, 1.000] |'
     """
-    p_values = _corrected(scores)
+    differences = _differences(scores)
     fills = list(dict.fromkeys(fill for _, fill, _ in scores))
     measures = list(dict.fromkeys(measure for *_, measure in scores))
     blocks = []
@@ -76,29 +74,28 @@ def markdown(scores: Measured, labels: Mapping[str, str]) -> str:
             cells = []
             for measure in measures:
                 key = (method, fill, measure)
-                star = "*" if p_values.get(key, 1) < 0.05 else ""
+                _, low, high = differences.get(key, (0.0, 0.0, 0.0))
+                star = "" if low <= 0 <= high else "*"
                 cells.append(
                     "{:.3f} [{:.3f}, {:.3f}]".format(*bootstrap_interval(scores[key])) + star
                 )
             lines.append(f"| {labels.get(method, method)} | " + " | ".join(cells) + " |")
         title = f"Removed pixels filled in: {fill}\n\n" if len(fills) > 1 else ""
         blocks.append(title + "\n".join(lines))
-    if p_values:
+    if differences:
         blocks.append(
             "Mean and 95 % bootstrap interval over pictures. *: differs from DGA on the same "
-            "pictures (Wilcoxon's signed-rank test, p < 0.05 after Holm's correction for "
-            f"{len(p_values)} comparisons)."
+            "pictures (the interval of the differences excludes 0 after Holm's correction for "
+            f"{len(differences)} comparisons)."
         )
     return "\n\n".join(blocks)
 
 
-def _differences(scores: Measured, key: tuple[str, str, str]) -> Tensor:
-    return scores[REFERENCE, key[1], key[2]] - scores[key]
-
-
-def _corrected(scores: Measured) -> dict[tuple[str, str, str], float]:
-    """Corrected p-values of every method against DGA, where DGA is there."""
+def _differences(scores: Measured) -> dict[tuple[str, str, str], Interval]:
+    """DGA minus every other method, where DGA is there."""
     keys = [key for key in scores if key[0] != REFERENCE and (REFERENCE, *key[1:]) in scores]
-    return dict(
-        zip(keys, holm([signed_rank_p(_differences(scores, k)) for k in keys]), strict=True)
-    )
+    found = []
+    for key in keys:
+        mean, low, high = bootstrap_interval(scores[REFERENCE, key[1], key[2]] - scores[key])
+        found.append((float(mean), float(low), float(high)))
+    return dict(zip(keys, holm_intervals(found), strict=True))
