@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,7 @@ from dga.lessons import plots
 from dga.lessons.plots import Pixels
 from dga.zoo.loading import Classifier
 
+Term = TypeVar("Term", Tensor, float)
 PANEL = 2.24  # inches: one pixel of a 224 x 224 photograph is one of the figure
 PATCHES = 7  # rows and columns; the coarsest layers of the photograph's network have as many
 # The places 0, 1, 2, ... in EfficientNet-Lite0, by what its authors call them.
@@ -31,14 +33,14 @@ _EARLY = ("stem", "stage 1", "stage 2", "stage 3")
 _INK, _GREY, _FOR, _AGAINST = "#00224e", "#7f7f7f", "#d62f2f", "#2f55d6"
 
 
-def by_stage(terms: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+def by_stage(terms: Mapping[str, Term]) -> dict[str, list[Term]]:
     """The bias terms of EfficientNet-Lite0, collected by the stages of that network.
 
     Args:
-        terms: see `dga.bias_attributions`.
+        terms: layer -> map or its sum, see `dga.bias_attributions`.
 
     Example:
-        >>> found = by_stage({"2": torch.ones(1), "19.4": torch.ones(1), "19.5": torch.ones(1)})
+        >>> found = by_stage({"2": 1.0, "19.4": 1.0, "19.5": 1.0})
         >>> {name: len(parts) for name, parts in found.items() if parts}
         {'stem': 1, 'stage 7': 2}
     """
@@ -168,20 +170,20 @@ def turned_up(t: Sequence[float], alone: Sequence[float], together: Sequence[flo
     )
 
 
-def waterfall(local: Tensor, terms: Mapping[str, Tensor], score: float) -> None:
+def waterfall(local: Tensor, terms: Mapping[str, float], score: float) -> None:
     """What the input and the biases of every stage put in, one after the other, to the score.
 
     Args:
         local: x*g, (1, C, H, W).
-        terms: see `by_stage`.
+        terms: layer -> sum of its bias attributions.
         score: where it must end.
 
     Example:
-        >>> waterfall(torch.ones(1, 3, 2, 2), {"2": -torch.ones(1, 2)}, 10.0)
+        >>> waterfall(torch.ones(1, 3, 2, 2), {"2": -2.0}, 10.0)
         A waterfall from 0 to the score. ...
     """
     parts = {"x*g": float(local.sum())}
-    parts |= {stage: sum(float(t.sum()) for t in found) for stage, found in by_stage(terms).items()}
+    parts |= {stage: sum(found) for stage, found in by_stage(terms).items()}
     figure = Figure(figsize=(10.4, 4.1), layout="constrained")
     axes = figure.subplots()
     level = 0.0
@@ -218,7 +220,8 @@ def where(model: Classifier, x: Tensor, local: Tensor, terms: Mapping[str, Tenso
 
     Args:
         model, x: the network and the photograph (1, C, H, W).
-        local, terms: see `waterfall`.
+        local: x*g, (1, C, H, W).
+        terms: see `dga.bias_attributions`.
 
     Example:
         >>> x = torch.ones(1, 3, 14, 14)
