@@ -12,25 +12,26 @@ from dga import metrics
 from dga.experiments.evaluation import perturbation_scores
 from dga.zoo.files import DATA
 
-
-@pytest.fixture(scope="module")
-def results():
-    import measure
-
-    from dga.zoo.files import real_folder
-
-    if real_folder() is None:
-        pytest.skip("no folder of real photographs: name one in the environment variable DGA_REAL")
-    model, inputs = measure.real_photographs(20)
-    return perturbation_scores(model, inputs, ("gi", "ig", "gig", "dga"), batch=10)
+STORED = DATA / "results" / "photographs_scores.csv"
 
 
-def test_dga_leads_on_lerf_and_is_level_on_morf(results):
-    for other in ("gi", "ig", "gig"):
-        _, low, _ = metrics.bootstrap_interval(results["dga"]["lerf"] - results[other]["lerf"])
-        assert low > 0.08, f"LeRF against {other}"
-        _, low, _ = metrics.bootstrap_interval(results["dga"]["morf"] - results[other]["morf"])
-        assert low <= 0.005, f"MoRF against {other}"
+def stored(network, fill="mean"):
+    """Rows of LeRF and MoRF, a column for every method."""
+    with open(STORED, newline="") as file:
+        rows = [r for r in csv.DictReader(file) if (r["network"], r["fill"]) == (network, fill)]
+    return [row for row in rows if row["measure"] in ("lerf", "morf")]
+
+
+@pytest.mark.parametrize("other", ["gi", "ig", "gig"])
+def test_dga_leads_on_lerf_and_is_level_on_morf(other):
+    """On all photographs, by their stored scores; four pictures of them are scored again below."""
+    rows = stored("squeezenet1_1")
+    lows = {}
+    for measure in ("lerf", "morf"):
+        gaps = [float(r["dga"]) - float(r[other]) for r in rows if r["measure"] == measure]
+        assert len(gaps) == 128
+        _, lows[measure], _ = metrics.bootstrap_interval(torch.tensor(gaps))
+    assert lows["lerf"] > 0.2 and lows["morf"] <= 0.005
 
 
 def test_residual_equals_explicit_on_the_real_network(real):
@@ -53,13 +54,14 @@ def test_same_call_same_bits_on_the_real_network(real):
 
 @pytest.mark.parametrize(
     ("network", "methods"),
-    [("squeezenet1_1", ("gi", "fg", "dga", "centre")), ("efficientnet_lite0", ("gi", "fg"))],
+    [
+        ("squeezenet1_1", ("gi", "ig", "gig", "fg", "dga", "centre")),
+        ("efficientnet_lite0", ("gi", "fg")),
+    ],
 )
 def test_four_pictures_of_the_stored_run_again(real, network, methods):
     """The scores of Table 1 on photographs are what these networks and pictures give today."""
-    with open(DATA / "results" / "photographs_scores.csv", newline="") as file:
-        rows = [r for r in csv.DictReader(file) if (r["network"], r["fill"]) == (network, "mean")]
-    rows = [r for r in rows if r["measure"] in ("lerf", "morf")]
+    rows = stored(network)
     names = list(dict.fromkeys(r["picture"] for r in rows))[1::13][:4]
     paths = {path.name: path for path in real.rglob("*.JPEG")}
     weights = real / f"{network}_imagenet.pt"
@@ -72,19 +74,18 @@ def test_four_pictures_of_the_stored_run_again(real, network, methods):
             float(scores[method][row["measure"]][names.index(row["picture"])]) - float(row[method])
             for row in rows
         ]
-        if method != "dga":
-            assert max(map(abs, gaps)) < 0.003, method  # nearly equal values change places
-        else:
-            # Another batch size rounds otherwise, flips ranks, and masks feed on ranks: LeRF of
-            # one picture moves by up to 0.06, its mean over pictures hardly.
-            assert abs(sum(gaps) / len(gaps)) < 0.03 and max(map(abs, gaps)) < 0.1
+        # Nearly equal values change places. Another batch size rounds otherwise and flips ranks,
+        # on which guided paths and masks feed: DGA's LeRF of one picture moves by up to 0.06, its
+        # mean over pictures hardly.
+        most = {"gig": 0.02, "dga": 0.1}.get(method, 0.003)
+        assert max(map(abs, gaps)) < most and abs(sum(gaps) / len(gaps)) < 0.03, method
 
 
 def test_the_table_of_photographs_is_made_of_its_scores():
     import photographs
 
     results = DATA / "results"
-    with open(results / "photographs_scores.csv", newline="") as file:
+    with open(STORED, newline="") as file:
         scores = list(csv.reader(file))
     last = [scores[0], *(row for row in scores if row[:2] == scores[-1][:2])]
     with open(results / "photographs.csv", newline="") as file:
