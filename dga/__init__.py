@@ -11,7 +11,14 @@ explained (photographs, drawn pictures, networks), `dga.lessons` what teaching n
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+if Path(*sys.argv[:1]).stem in ("-m", "dga"):  # the command line: python -m dga, or dga
+    from dga.interruption import end_at_once
+
+    end_at_once()
 
 from dga import metrics
 from dga.batches import attribute_many

@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import signal
 import sys
 import textwrap
 import traceback
@@ -15,9 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
-
-if __name__ == "__main__":  # what is loaded now takes seconds: Ctrl-C ends it without a traceback
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import torch
 from PIL import Image
@@ -36,6 +32,7 @@ from dga.experiments.evaluation import (
 )
 from dga.experiments.explanations import Explaining, check_png, metadata, plan
 from dga.filling import FILLS
+from dga.interruption import end_in_order
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval
 from dga.validation import check_count, check_number, check_share
@@ -91,10 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         keep_freed_memory()
         _open_streams()
-        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
     options = _parser().parse_args(arguments)
     try:
+        end_in_order()
         options.run(options)
     except BadInput as error:
         if options.debug:

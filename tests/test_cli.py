@@ -8,10 +8,12 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -346,6 +348,68 @@ def test_an_interruption_is_told(fish, monkeypatch, capsys):
     monkeypatch.setitem(METHODS, "dga", method)
     assert main(fish) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+# As the script that pip writes.
+INSTALLED = "import sys; sys.argv[0] = 'dga'; from dga.__main__ import main; sys.exit(main())"
+
+
+def started(form, arguments, **options):
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("nothing tells what a process is at")
+    return subprocess.Popen(
+        [sys.executable, *form, *map(str, arguments)], stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
+    )  # fmt: skip
+
+
+def wait_until(condition, process):
+    end = time.monotonic() + 100
+    while not condition(process):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+
+
+def loading(process):
+    """Whether PyTorch is being loaded, or is there."""
+    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def drawing(process):
+    """Whether it has made processes like itself."""
+    made = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    with suppress(FileNotFoundError):
+        return any(b"train" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in made)
+
+
+@pytest.mark.parametrize("later", [0, 0.2, 0.7, 1.5, 3])
+@pytest.mark.parametrize("form", [("-m", "dga"), ("-c", INSTALLED)], ids=["-m dga", "dga"])
+def test_an_interruption_at_any_moment(form, later, tmp_path):
+    process = started(form, ["explain", "chelsea", "--steps", 10**6, "--device", "cpu",
+                             "--output", tmp_path / "x.png"])  # fmt: skip
+    wait_until(loading, process)
+    time.sleep(later)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    error = process.communicate(timeout=100)[1]
+    lines = error.replace("\r", "\n").strip().splitlines()
+    assert process.returncode == 130
+    assert lines[-1] in ("dga: interrupted", "dga explain: interrupted")
+    assert not [line for line in lines[:-1] if not line.strip().startswith("DGA")]  # its progress
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_processes_that_draw_end_with_the_training(sent, tmp_path):
+    process = started(("-m", "dga"), ["train", "vgg", "--pictures", 10**5, "--output", "n.pt"],
+                      cwd=tmp_path)  # fmt: skip
+    wait_until(drawing, process)
+    time.sleep(0.5)
+    if sent == signal.SIGINT:
+        os.killpg(process.pid, sent)
+    else:
+        process.kill()  # alone
+    error = process.communicate(timeout=60)[1]  # until none has its standard error open
+    assert process.returncode == (130 if sent == signal.SIGINT else -signal.SIGKILL)
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize("ends_well", [True, False])

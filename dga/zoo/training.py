@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
+import os
+import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -155,12 +159,28 @@ def _training_set(name: str, pictures: int) -> tuple[Tensor, Tensor]:
     images = np.empty((pictures, 64, 64, 3), np.uint8)
     labels = torch.empty(pictures, dtype=torch.long)
     jobs = [(name, k) for k in range(pictures)]
-    with ProcessPoolExecutor() as pool:
-        drawn = pool.map(_training_picture, jobs, chunksize=100)
-        for k, picture in enumerate(tqdm(drawn, total=pictures, desc="rendering", leave=False)):
-            images[k] = picture.image
-            labels[k] = picture.scene if SHIPPED[name].task == "scene" else picture.label
+    with ProcessPoolExecutor(initializer=_end_with_parent) as pool:
+        try:
+            drawn = pool.map(_training_picture, jobs, chunksize=20)
+            for k, picture in enumerate(tqdm(drawn, total=pictures, desc="rendering", leave=False)):
+                images[k] = picture.image
+                labels[k] = picture.scene if SHIPPED[name].task == "scene" else picture.label
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # else all would be drawn before Ctrl-C ends it
+            raise
     return torch.from_numpy(images), labels
+
+
+def _end_with_parent() -> None:
+    """A process that draws leaves Ctrl-C to its parent, and does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _training_picture(job: tuple[str, int]) -> Picture:
