@@ -20,11 +20,12 @@ import dga
 from dga import controls, metrics
 from dga.distillation import DistillationStep
 from dga.lessons import plots
+from dga.lessons.figures import differences
 from dga.lessons.plots import Pixels
 from dga.zoo.files import DATA
 
 Steps = Sequence[DistillationStep]
-PHOTOGRAPHS, GRID = DATA / "results/photographs.csv", DATA / "results/grid.csv"
+GRID = DATA / "results/grid.csv"
 AT = (0, 3, 10, 30)  # steps that are shown
 _LERF, _MORF, _GREY, _RED = "#00224e", "#b5651d", "#7f7f7f", "#c23b22"
 _PANEL = 2.26  # inches: 226 pixels
@@ -36,13 +37,6 @@ _ROWS = {
     "ig": "IG",
     "ig-cut": "IG, cut at zero",
     "dga-gi": "DGA of $x \\cdot g$",
-}
-_NETWORKS = {
-    "efficientnet_lite0": "EfficientNet-Lite0",
-    "squeezenet1_1": "SqueezeNet 1.1",
-    "resnet18": "ResNet-18",
-    "vgg16": "VGG-16",
-    "mobilenet_v2": "MobileNet v2",
 }
 
 
@@ -315,55 +309,13 @@ def cut_and_constant() -> None:
 
     Example:
         >>> cut_and_constant()  # doctest: +ELLIPSIS
-        Five methods minus DGA ...
+        The cut and the constant on photographs. ...
     """
-    with PHOTOGRAPHS.open(newline="") as file:
-        table = [row for row in csv.DictReader(file) if row["fill"] == "mean"]
-    networks = list(dict.fromkeys(row["network"] for row in table))
-    known = {(row["network"], row["method"], row["measure"]): row for row in table}
-    counts = sorted({int(row["pictures"]) for row in table})
-    number = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-    figure = Figure(figsize=(10.4, 1.3 + len(_ROWS) * (0.3 + 0.16 * len(networks))), dpi=100)
-    high = figure.get_size_inches()[1]
-    panels = figure.subplots(1, 2, sharey=True)
-    figure.subplots_adjust(0.17, 0.62 / high, 0.99, 1 - 0.72 / high, wspace=0.08)
-    words = []
-    for axes, measure in zip(panels, ("lerf", "morf"), strict=True):
-        better = 1 if measure == "lerf" else -1
-        for place, method in enumerate(_ROWS):
-            for k, network in enumerate(networks):
-                row = known.get((network, method, measure))
-                if row is None:
-                    continue
-                mean, *ends = (
-                    -float(row[key]) for key in ("dga_minus", "dga_minus_low", "dga_minus_high")
-                )
-                y = place + (k - (len(networks) - 1) / 2) * 0.62 / max(len(networks), 2)
-                level = min(ends) <= 0 <= max(ends)
-                colour = _GREY if level else plots.COLOURS.get(method.split("-")[0], _LERF)
-                axes.plot(ends, [y, y], color=colour, lw=2.2, solid_capstyle="butt")
-                axes.plot(mean, y, "os^Dv"[k % 5], color=colour, ms=6)
-                verdict = "level with" if level else ("better" if mean * better > 0 else "worse")
-                words.append(f"{measure}, {method}, {network}: {verdict}")
-        axes.axvline(0, color="black", lw=1.2)
-        axes.set_ylim(len(_ROWS) - 0.45, -0.55)
-        title = "LeRF: right is better" if better > 0 else "MoRF: left is better"
-        axes.set_title(title, fontsize=11.5)
-        axes.set_xlabel("this method minus DGA", fontsize=11)
-        _plain(axes)
-    panels[0].set_yticks(range(len(_ROWS)), list(_ROWS.values()), fontsize=10.5)
-    panels[0].set_ylabel("method", fontsize=11)
-    legend = "    ".join(
-        f"{'●■▲◆▼'[k % 5]} {_NETWORKS.get(name, name)}" for k, name in enumerate(networks)
-    )
-    heading = f"{number} photographs a network, 95 % intervals, grey where they hold 0:   {legend}"
-    figure.text(0.5, 0.995, heading, fontsize=10.5, va="top", ha="center", color="0.25")
-    plots.show(
-        figure,
-        f"Five methods minus DGA on {number} photographs a network, with intervals. "
-        + "; ".join(words)
-        + ".",
-    )
+    found, networks = differences.photographs()
+    differences.show(
+        found, {"lerf": "LeRF", "morf": "MoRF"}, [_ROWS], networks,
+        "The cut and the constant on photographs.",
+    )  # fmt: skip
 
 
 def stability(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,10 +20,9 @@ from torch import Tensor
 import dga
 from dga import controls, metrics
 from dga.lessons import plots
+from dga.lessons.figures import differences
 from dga.lessons.plots import Pixels
-from dga.zoo.files import DATA
 
-PHOTOGRAPHS = DATA / "results/photographs.csv"
 TENTH = tuple(k / 100 for k in range(11))
 TOP = 0.1  # of the features: what the extreme positive contributor mask removes
 LAST = 23  # later fewer than a tenth of the features is left, and the loudest tenth holds ties
@@ -43,13 +41,7 @@ _ROWS = {
     "noise": "no masks, noise",
     "ufg-cut": "no masks, one look",
 }
-_BETTER = {"lerf": 1, "morf": -1, "fine morf": -1, "top": 1}
-_TITLES = {
-    "lerf": "LeRF",
-    "morf": "MoRF",
-    "fine morf": "MoRF, first 10 %",
-    "top": "top 10 % in the object",
-}
+_TITLES = {"lerf": "LeRF", "morf": "MoRF", "fine morf": "MoRF, first 10 %"}
 # Of the drawn pictures; which interval touches 0 by a hair is left out, as rounding decides it.
 _DRAWN = (
     "LeRF: all variants are level with DGA or ahead by a hair. MoRF: DGA is ahead of the variants "
@@ -57,13 +49,6 @@ _DRAWN = (
     " Top 10 % in the object: WC only is clearly ahead of DGA, EPC only and random masks are ahead "
     "as well, one look is behind. Noise without masks is level with DGA everywhere."
 )
-_NETWORKS = {
-    "efficientnet_lite0": "EfficientNet-Lite0",
-    "squeezenet1_1": "8-bit SqueezeNet 1.1",
-    "resnet18": "ResNet-18",
-    "vgg16": "VGG-16",
-    "mobilenet_v2": "MobileNet v2",
-}
 
 
 def first_look(model: Any, x: Tensor, target: Tensor, step: int = 25) -> None:
@@ -335,23 +320,11 @@ def on_photographs() -> None:
 
     Example:
         >>> on_photographs()
-        Differences of DGA and its variants on ...
+        DGA and its variants on photographs. ...
     """
-    with PHOTOGRAPHS.open(newline="") as file:
-        table = [row for row in csv.DictReader(file) if row["fill"] == "mean"]
-    networks = list(dict.fromkeys(row["network"] for row in table))
-    found: dict[str, dict[str, dict[str, tuple[float, float, float]]]] = {}
-    for row in table:
-        if row["method"] in _ROWS and row["measure"] in _BETTER:
-            ends = ("dga_minus", "dga_minus_low", "dga_minus_high")
-            found.setdefault(row["measure"], {}).setdefault(row["method"], {})[row["network"]] = (
-                tuple(float(row[end]) for end in ends)  # type: ignore[assignment]
-            )
-    counts = sorted({int(row["pictures"]) for row in table})
-    number = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-    names = [_NETWORKS.get(network, network) for network in networks]
-    title = f"{number} photographs a network"
-    _differences(found, ("lerf", "morf", "fine morf"), networks, names, title)
+    rows = {key: words for key, words in _ROWS.items() if key != "noise"}  # not in that run
+    found, networks = differences.photographs()
+    differences.show(found, _TITLES, [rows], networks, "DGA and its variants on photographs.")
 
 
 def on_drawn_pictures(name: str = "resnet", count: int = 12) -> None:
@@ -363,7 +336,7 @@ def on_drawn_pictures(name: str = "resnet", count: int = 12) -> None:
 
     Example:
         >>> on_drawn_pictures(count=1)
-        Differences of DGA and its variants on 1 drawn pictures, resnet. ...
+        DGA and its variants on 1 drawn pictures. ...
     """
     pictures = dga.load_images("figures", count)
     model = dga.load_model(name)
@@ -386,18 +359,18 @@ def on_drawn_pictures(name: str = "resnet", count: int = 12) -> None:
             lots = {"first": first} if key in ("dga-random", "noise") else {}
             attribution = method(model, x, target, **lots)
             parts[key].append(measured(model, x, target, attribution, pictures.masks[some]))
-    scores = {
-        key: {measure: torch.cat([part[measure] for part in some]) for measure in _TITLES}
-        for key, some in parts.items()
+    titles = {**_TITLES, "top": "top 10 % in the object"}
+    found = {
+        (measure, key, name): differences.ahead(
+            measure, *(torch.cat([part[measure] for part in parts[k]]) for k in ("dga", key))
+        )
+        for measure in titles
+        for key in _ROWS
     }
-    found: dict[str, dict[str, dict[str, tuple[float, float, float]]]] = {}
-    for measure in _TITLES:
-        for key in list(methods)[1:]:
-            mean, low, high = metrics.bootstrap_interval(
-                scores["dga"][measure] - scores[key][measure]
-            )
-            found.setdefault(measure, {})[key] = {name: (float(mean), float(low), float(high))}
-    _differences(found, tuple(_TITLES), [name], [], f"{count} drawn pictures, {name}", _DRAWN)
+    differences.show(
+        differences.intervals(found), titles, [_ROWS], {name: f"{name}, {count} drawn pictures"},
+        f"DGA and its variants on {count} drawn pictures.", verdicts=_DRAWN,
+    )  # fmt: skip
 
 
 def measured(
@@ -503,63 +476,6 @@ def which_features_go(phi: Tensor, share: float = 0.5, quantile: float = 1 - TOP
 
 
 # ------------------------------------------------------------------------------------------ drawing
-
-
-def _differences(
-    found: Mapping[str, Mapping[str, Mapping[str, tuple[float, float, float]]]],
-    measures: Sequence[str],
-    networks: Sequence[str],
-    names: Sequence[str],
-    title: str,
-    alt: str = "",
-) -> None:
-    """One panel a measure: DGA minus each variant, turned so that right is where DGA is better.
-
-    The alt text says all verdicts, or what is given.
-    """
-    rows = [key for key in _ROWS if any(key in found[m] for m in measures)]
-    wide = 10.4
-    figure = Figure(figsize=(wide, 1.15 + len(rows) * (0.28 + 0.17 * len(networks))), dpi=100)
-    panels = figure.subplots(1, len(measures), sharey=True)
-    top = 1 - 0.62 / figure.get_size_inches()[1]
-    figure.subplots_adjust(0.185, 0.5 / figure.get_size_inches()[1], 0.99, top, wspace=0.1)
-    words = []
-    for axes, measure in zip(panels, measures, strict=True):
-        for place, key in enumerate(rows):
-            for k, network in enumerate(networks):
-                if network not in found[measure].get(key, {}):
-                    continue
-                mean, low, high = (_BETTER[measure] * v for v in found[measure][key][network])
-                low, high = min(low, high), max(low, high)
-                y = place + (k - (len(networks) - 1) / 2) * 0.62 / max(len(networks), 2)
-                colour = _LINE if low <= 0 <= high else (_INK if mean > 0 else _RED)
-                axes.plot([low, high], [y, y], color=colour, lw=2.2, solid_capstyle="butt")
-                axes.plot(mean, y, "os^Dv"[k % 5], color=colour, ms=6)
-                ahead = "DGA is ahead" if mean > 0 else "DGA is behind"
-                ahead = "level" if low <= 0 <= high else ahead
-                on = f" on {names[k]}" if names else ""
-                words.append(f"{_TITLES[measure]} against {_ROWS[key]}{on}: {ahead}")
-        axes.axvline(0, color="0.4", lw=1)
-        reach = max(abs(v) for v in axes.get_xlim())
-        axes.set(xlim=(-reach, reach), ylim=(len(rows) - 0.45, -0.55))
-        axes.set_title(_TITLES[measure], fontsize=11.5, pad=20)
-        axes.text(0.99, 1.02, "DGA →", transform=axes.transAxes, ha="right", fontsize=9.5,
-                  color=_INK)  # fmt: skip
-        axes.text(0.01, 1.02, "← variant", transform=axes.transAxes, fontsize=9.5,
-                  color=_RED)  # fmt: skip
-        axes.locator_params(axis="x", nbins=3)
-        _plain(axes)
-    panels[0].set_yticks(range(len(rows)), [_ROWS[key] for key in rows], fontsize=11)
-    panels[0].set_ylabel("DGA against ...", fontsize=11)
-    figure.supxlabel(
-        f"which is better, and by how much, with 95 % interval; {title}", fontsize=11, y=0.01
-    )
-    for k, name in enumerate(names):
-        figure.text(
-            0.185 + 0.2 * k, 0.995, f"{'●■▲◆▼'[k % 5]} {name}", fontsize=10, va="top", color="0.25"
-        )
-    alt = alt or "; ".join(words) + "."
-    plots.show(figure, f"Differences of DGA and its variants on {title}. {alt}")
 
 
 def _witness(

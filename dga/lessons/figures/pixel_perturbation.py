@@ -19,24 +19,24 @@ import dga
 from dga import controls
 from dga.filling import filler
 from dga.lessons import plots
+from dga.lessons.figures import differences
 from dga.lessons.plots import LABELS, Pixels
 from dga.metrics import SHARES, top_pixels
 from dga.zoo.files import DATA
 
-PHOTOGRAPHS = DATA / "results/photographs.csv"
-_NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "efficientnet_lite0": "EfficientNet-Lite0"}
-_FILLS = {"mean": "grey holes", "linear": "holes filled in"}
+SCORES = DATA / "results/photographs_scores.csv"
 _CONTROLS = {
     "random order": controls.random_order,
     "blurred random order": controls.blurred_random,
     "centre blob": controls.centre_blob,
     "edges": controls.edges,
 }
-_ROWS = ("random", "random-blurred", "edges", "centre",
-         "gbp", "gi", "ig", "gig", "ig-cut", "fg", "gradcam")  # fmt: skip
 _LERF, _MORF, _GREY, _CONTROL = "#00224e", "#b5651d", "#7f7f7f", "#444444"
 _LETTERS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#a6761d")
-_ORDERS = {"lerf": ("LeRF: right is better", 1), "morf": ("MoRF: left is better", -1)}
+_BLOCKS = (
+    ("random", "random-blurred", "edges", "centre"),
+    ("gbp", "gi", "ig", "gig", "ig-cut", "fg", "gradcam"),
+)
 _MARKS = "os^D"
 _PANEL = 2.26  # inches: 226 pixels
 _LEGEND: Any = {"frameon": False, "labelcolor": "linecolor", "fontsize": 11.5}
@@ -230,17 +230,17 @@ def knowing_nothing(model: Any, x: Tensor, target: Tensor) -> None:
     )
 
 
-def against_dga(methods: Sequence[str] = _ROWS) -> None:
-    """Methods and controls minus DGA on real photographs, from the stored run.
+def against_dga(blocks: Sequence[Sequence[str]] = _BLOCKS) -> None:
+    """DGA against controls and methods on real photographs, from the stored run.
 
     Args:
-        methods: short names, from the top.
+        blocks: short names, from the top.
 
     Example:
-        >>> against_dga(("random", "ig"))  # doctest: +ELLIPSIS
-        2 methods minus DGA ...
+        >>> against_dga([("random", "ig")])  # doctest: +ELLIPSIS
+        DGA against controls and methods on photographs. ...
     """
-    _differences(methods, {(network, "mean"): name for network, name in _NETWORKS.items()})
+    _show(blocks, ("mean",), "DGA against controls and methods on photographs.")
 
 
 def two_fills(methods: Sequence[str] = ("random", "centre", "ig", "ig-cut", "fg")) -> None:
@@ -251,14 +251,10 @@ def two_fills(methods: Sequence[str] = ("random", "centre", "ig", "ig-cut", "fg"
 
     Example:
         >>> two_fills(("random", "ig"))  # doctest: +ELLIPSIS
-        2 methods minus DGA ...
+        DGA against others with grey holes and with holes filled in. ...
     """
-    known = {(row["network"], row["fill"]) for row in _stored()}
-    networks = [n for n in _NETWORKS if all((n, fill) in known for fill in _FILLS)]
-    kinds = {
-        (n, fill): f"{_NETWORKS[n]}, {word}" for n in networks for fill, word in _FILLS.items()
-    }
-    _differences(methods, kinds)
+    said = "DGA against others with grey holes and with holes filled in."
+    _show([methods], tuple(differences.FILLS), said)
 
 
 def pictures_needed(
@@ -266,7 +262,7 @@ def pictures_needed(
 ) -> None:
     """How many photographs tell a method from DGA by LeRF, four times in five.
 
-    From the stored means and intervals, half of which is 1.96 standard errors.
+    From the means and standard deviations of the stored scores, picture by picture.
 
     Args:
         methods: short names, from the top.
@@ -275,21 +271,20 @@ def pictures_needed(
         >>> pictures_needed(("ig",))  # doctest: +ELLIPSIS
         Photographs needed to tell a method from DGA ...
     """
-    table = {(r["network"], r["method"]): r for r in _stored()
-             if r["fill"] == "mean" and r["measure"] == "lerf"}  # fmt: skip
+    scores = _lerf()
+    names = {network: differences.NETWORKS.get(network, network) for network in scores}
     figure = Figure(figsize=(9.4, 1.3 + 0.5 * len(methods)), dpi=100)
     axes = figure.subplots()
     high = figure.get_size_inches()[1]
     figure.subplots_adjust(0.22, 0.62 / high, 0.97, 1 - 0.42 / high)
     words = []
     for place, method in enumerate(methods):
-        for k, (network, name) in enumerate(_NETWORKS.items()):
-            row = table[network, method]
-            own, dgas = _spread(row, ""), _spread(table[network, "dga"], "")
-            mean = float(row["dga_minus"])
-            paired = 8 * _spread(row, "dga_minus_") ** 2 / mean**2
-            apart = 8 * (own**2 + dgas**2) / mean**2
-            y = place + (k - 0.5) * 0.34
+        for k, (network, name) in enumerate(names.items()):
+            own, dgas = scores[network][method], scores[network]["dga"]
+            delta = dgas - own
+            paired = float(8 * delta.var() / delta.mean() ** 2)
+            apart = float(8 * (own.var() + dgas.var()) / delta.mean() ** 2)
+            y = place + (k - (len(names) - 1) / 2) * 0.68 / len(names)
             tint = plots.COLOURS.get(method.split("-")[0], _CONTROL)
             axes.plot([min(n, _MOST) for n in (paired, apart)], [y, y], color="0.75", lw=1.2)
             for n, face in ((paired, tint), (apart, "white")):
@@ -303,7 +298,7 @@ def pictures_needed(
     axes.set_ylabel("DGA against", fontsize=11)
     axes.grid(axis="x", color="0.9")
     _plain(axes)
-    legend = "     ".join(f"{'●■'[k]} {name}" for k, name in enumerate(_NETWORKS.values()))
+    legend = "     ".join(f"{'●■▲◆'[k]} {name}" for k, name in enumerate(names.values()))
     axes.set_title(f"filled: in pairs     hollow: two separate means     {legend}", fontsize=10.5,
                    color="0.25")  # fmt: skip
     plots.show(
@@ -354,58 +349,30 @@ def filled(model: Any, x: Tensor, target: Tensor) -> None:
 # ------------------------------------------------------------------------------- the stored results
 
 
-def _stored() -> list[dict[str, str]]:
-    with PHOTOGRAPHS.open(newline="") as file:
-        return list(csv.DictReader(file))
+def _show(blocks: Sequence[Sequence[str]], fills: Sequence[str], said: str) -> None:
+    found, networks = differences.photographs(fills)
+    words = [{name: LABELS[name] for name in block} for block in blocks]
+    differences.show(found, {"lerf": "LeRF", "morf": "MoRF"}, words, networks, said)
 
 
-def _spread(row: Mapping[str, str], name: str) -> float:
-    """The standard deviation over pictures, from a 95 % interval of the mean."""
-    width = float(row[f"{name}high"]) - float(row[f"{name}low"])
-    return width / 2 / 1.96 * float(row["pictures"]) ** 0.5
+def _lerf() -> dict[str, dict[str, Tensor]]:
+    """Network -> method -> LeRF of each photograph, with grey holes."""
+    with SCORES.open(newline="") as file:
+        table = [row for row in csv.DictReader(file)
+                 if row["fill"] == "mean" and row["measure"] == "lerf"]  # fmt: skip
+    return {
+        network: {
+            method: torch.tensor([float(r[method]) for r in table if r["network"] == network])
+            for method in list(table[0])[4:]
+        }
+        for network in dict.fromkeys(row["network"] for row in table)
+    }
 
 
 def _rounded(n: float) -> str:
+    if n > _MOST:
+        return f"more than {_MOST / 1000:.0f} thousand"
     return f"{max(n, 2):.0f}" if n < 1000 else f"{n / 1000:.0f} thousand"
-
-
-def _differences(methods: Sequence[str], kinds: Mapping[tuple[str, str], str]) -> None:
-    """A row a method, a mark for each kind (network, fill); hollow if Holm's p is 0.05 or more."""
-    table = {(r["method"], r["measure"], (r["network"], r["fill"])): r for r in _stored()}
-    figure = Figure(figsize=(10.4, 1.4 + len(methods) * (0.3 + 0.1 * len(kinds))), dpi=100)
-    high = figure.get_size_inches()[1]
-    panels = figure.subplots(1, 2, sharey=True)
-    figure.subplots_adjust(0.19, 0.6 / high, 0.99, 1 - 0.8 / high, wspace=0.07)
-    words, counts = [], {}
-    for axes, (measure, (title, sign)) in zip(panels, _ORDERS.items(), strict=True):
-        for place, name in enumerate(methods):
-            for k, (kind, label) in enumerate(kinds.items()):
-                row = table[name, measure, kind]
-                counts[label] = row["pictures"]
-                mean, low, high_ = (-float(row[f"dga_minus{e}"]) for e in ("", "_low", "_high"))
-                level = float(row["p_holm"]) >= 0.05
-                tint = plots.COLOURS.get(name.split("-")[0], _CONTROL)
-                y = place + (k - (len(kinds) - 1) / 2) * 0.66 / max(len(kinds), 2)
-                axes.plot((low, high_), [y, y], color=tint, lw=2.2, solid_capstyle="butt")
-                axes.plot(mean, y, _MARKS[k], ms=6, color=tint, mfc="white" if level else tint)
-                verdict = "level" if level else "better" if mean * sign > 0 else "worse"
-                words.append(f"{measure} {LABELS[name]}, {label}: {verdict}")
-        axes.axvline(0, color="black", lw=1.2)
-        axes.set_ylim(len(methods) - 0.4, -0.6)
-        axes.set_title(title, fontsize=12)
-        axes.set_xlabel("this minus DGA")
-        _plain(axes)
-    panels[0].set_yticks(range(len(methods)), [LABELS[name] for name in methods], fontsize=10.5)
-    panels[0].set_ylabel("method", fontsize=11)
-    legend = "     ".join(
-        f"{'●■▲◆'[k]} {label}, {counts[label]} photographs"
-        for k, label in enumerate(kinds.values())
-    )
-    heading = f"{legend}\nlines: 95 % intervals     hollow: within luck, after Holm's correction"
-    figure.text(0.5, 0.995, heading, fontsize=10.5, va="top", ha="center", color="0.25")
-    plots.show(
-        figure, f"{len(methods)} methods minus DGA on photographs. " + "; ".join(words) + "."
-    )
 
 
 # ------------------------------------------------------------------------------------------ drawing

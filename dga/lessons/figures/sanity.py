@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from torch import Tensor
 
 from dga.lessons import plots
+from dga.lessons.figures import differences
 from dga.lessons.plots import LABELS, Pixels
 from dga.metrics import bootstrap_interval
-from dga.significance import holm, signed_rank_p
 from dga.zoo.files import DATA
 
 PANEL = 1.6  # inches
@@ -90,30 +89,32 @@ def two_questions(picture: Pixels, maps: Mapping[str, Tensor], asked: Sequence[s
 
 
 def asked() -> None:
-    """How much lies on the object asked for, of what lies on the two; and each method minus DGA.
+    """How much lies on the object asked for, of what lies on the two; and DGA minus each method.
 
     Example:
         >>> asked()  # doctest: +ELLIPSIS
         Share of the relevance on the object asked for, ...
     """
-    rows = [r for r in stored("classes") if r["named"] == "1.0000"]
+    answers = [r for r in stored("classes") if r["named"] == "1.0000"]
     methods = ("random", "edges", "fg", "gbp", "gi", "ig", "ig-cut", "gig", "ufg-cut",
                "dga-gi", "dga-random", "dga", "gradcam")  # fmt: skip
-    values = _table(rows, methods, "share")
-    figure = Figure(figsize=(9.8, 5.0), layout="constrained", dpi=100)
+    values = _table(answers, methods, "share")
+    figure = Figure(figsize=(9.8, 5.4), layout="constrained", dpi=100)
     left, right = figure.subplots(1, 2, sharey=True)
-    _forest(left, values, methods, {})
+    _forest(left, values, methods)
     left.axvline(0.5, color="0.6", ls=":")
     left.set(xlabel="share on the object asked for", xlim=(0.4, 1.0))
     left.set_title("the same map for both: 1/2", fontsize=11)
-    _minus_dga(right, values, methods)
-    right.set_title("minus DGA, same pictures", fontsize=11)
-    _legend(figure, values)
+    rows = {m: _name(m) for m in methods}  # that of DGA stays empty on the right
+    found = differences.intervals(_found("share", values, [m for m in methods if m != "dga"]))
+    told = differences.panel(right, found, "share", [rows], _networks(values))
+    right.set_xlabel("how much better DGA is")
+    differences.legend(figure, _networks(values))
     plots.show(
         figure,
         "Share of the relevance on the object asked for, of what lies on the two. The controls are "
         "at exactly one half on every network, FullGrad is not far above, the other methods well "
-        "above, Grad-CAM highest. On the right each method minus DGA.",
+        f"above, Grad-CAM highest. On the right: {told}.",
     )
 
 
@@ -165,41 +166,34 @@ def cascade() -> None:
 
 
 def fill_in() -> None:
-    """How far each method is ahead of DGA, for three ways to remove a pixel.
+    """How much better DGA is than each method, for three ways to remove a pixel.
 
     Example:
         >>> fill_in()  # doctest: +ELLIPSIS
-        Lead over DGA ...
+        DGA against eight methods ...
     """
     rows = stored("fill")
     fills = {"mean": "grey", "linear": "neighbours", "behind": "behind"}
-    measures = {"lerf": ("LeRF", 1), "morf": ("MoRF", -1)}  # and the sign of what is better
     methods = ("random", "edges", "gradcam", "fg", "gi", "ig", "ig-cut", "dga-random")
-    figure = Figure(figsize=(9.8, 7.0), layout="constrained", dpi=100)
-    grid = figure.subplots(2, 3, sharey=True, sharex=True)
-    for line, (measure, (word, sign)) in zip(grid, measures.items(), strict=True):
-        for axes, (kind, title) in zip(line, fills.items(), strict=True):
-            some = [r for r in rows if r["fill"] == kind and r["measure"] == measure]
-            values = {
-                (m, n): sign * torch.tensor([float(r[m]) for r in some if r["network"] == n])
+    others = {m: _name(m) for m in methods}
+    values: dict[tuple[str, str, str], Tensor] = {}
+    panels = {}
+    for measure, word in (("lerf", "LeRF"), ("morf", "MoRF")):
+        for fill, words in fills.items():
+            some = [r for r in rows if r["fill"] == fill and r["measure"] == measure]
+            panels[f"{measure} {fill}"] = f"{word}, holes: {words}"
+            table = {
+                (m, n): torch.tensor([float(r[m]) for r in some if r["network"] == n])
                 for n in NETWORKS for m in (*methods, "dga")
             }  # fmt: skip
-            _minus_dga(axes, values, methods)
-            axes.set_xscale("symlog", linthresh=0.1, linscale=1)
-            axes.set_xticks([-0.5, -0.1, 0, 0.1, 0.5], ["-0.5", "-0.1", "0", "0.1", "0.5"])
-            axes.minorticks_off()
-            axes.set_title(f"{word}, holes: {title}", fontsize=11)
-    for axes in grid[1]:
-        axes.set_xlabel("lead over DGA")
-    _legend(figure, values)
-    plots.show(
-        figure,
-        "Lead over DGA of eight methods on three networks, by LeRF above and by MoRF below, where "
-        "removed pixels become grey, their neighbours, or what was behind the object. By MoRF DGA "
-        "leads everywhere, but for random masks with neighbours. By LeRF IG and Gradient*Input are "
-        "about level in grey, ahead with neighbours, behind or level with what was behind; random "
-        "masks are ahead in all panels. Edges come nearest to DGA by LeRF with neighbours.",
-    )
+            found = _found(measure, table, others)
+            values |= {(f"{measure} {fill}", m, n): v for (_, m, n), v in found.items()}
+    differences.show(
+        differences.intervals(values), panels, [others], _networks(table),
+        "DGA against eight methods on three networks, by LeRF above and by MoRF below, where "
+        "removed pixels become grey, their neighbours, or what was behind the object.",
+        columns=3, linear=0.1,
+    )  # fmt: skip
 
 
 def noise() -> None:
@@ -248,29 +242,24 @@ def noise() -> None:
 
 
 def on_the_object() -> None:
-    """Three measures of how well the map lies on the object, each method minus DGA.
+    """Three measures of how well the map lies on the object, DGA minus each method.
 
     Example:
         >>> on_the_object()  # doctest: +ELLIPSIS
-        Three panels, ...
+        How much lies on the object, ...
     """
     rows = [r for r in stored("localisation") if r["split"] == "test"]
     methods = ("gi", "gbp", "ig", "fg")
     titles = {"pointing": "best pixel", "top10": "top tenth", "energy": "all positive relevance"}
-    figure = Figure(figsize=(9.8, 2.9), layout="constrained", dpi=100)
-    for axes, (column, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(),
-                                     strict=True):  # fmt: skip
+    others = {m: _name(m) for m in methods}
+    found: dict[tuple[str, str, str], Tensor] = {}
+    for column in titles:
         values = _table(rows, (*methods, "dga"), column)
-        _minus_dga(axes, values, methods)
-        axes.set_xlabel("on the object, minus DGA")
-        axes.set_title(title, fontsize=11)
-    _legend(figure, values)
-    plots.show(
-        figure,
-        "Three panels, how much lies on the object by each method, minus DGA, on three networks. "
-        "By all positive relevance IG is ahead of DGA and FullGrad far behind; by the top tenth "
-        "FullGrad and DGA are ahead.",
-    )
+        found |= _found(column, values, others)
+    differences.show(
+        differences.intervals(found), titles, [others], _networks(values),
+        "How much lies on the object, DGA against four methods on three networks.",
+    )  # fmt: skip
 
 
 def quantus() -> None:
@@ -291,7 +280,7 @@ def quantus() -> None:
     for axes, (column, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(),
                                      strict=True):  # fmt: skip
         values = {k: v for k, v in _table(rows, methods, column).items() if len(v)}
-        _forest(axes, values, methods, {})
+        _forest(axes, values, methods)
         axes.set_xlabel(title)
         axes.set_title(f"resnet, {_count(rows)} pictures, 95 % intervals", fontsize=11)
         axes.set_xlim(left=-0.01)
@@ -327,18 +316,22 @@ def _table(rows: Sequence[Row], methods: Sequence[str], column: str) -> Paired:
     }
 
 
-def _minus_dga(axes: Axes, values: Paired, methods: Sequence[str]) -> None:
-    """Differences on the same pictures; hollow where Holm's correction leaves chance."""
-    rivals = [m for m in methods if m != "dga"]
-    minus = {(m, n): values[m, n] - values["dga", n] for m in rivals for n in NETWORKS}
-    p = dict(zip(minus, holm([signed_rank_p(v) for v in minus.values()]), strict=True))
-    _forest(axes, minus, methods, p)
-    axes.axvline(0, color=_colour("dga"), lw=1)
+def _found(
+    measure: str, values: Paired, others: Iterable[str]
+) -> dict[tuple[str, str, str], Tensor]:
+    """How much better DGA is than others, picture by picture."""
+    return {
+        (measure, m, n): differences.ahead(measure, values["dga", n], values[m, n])
+        for m in others for n in NETWORKS
+    }  # fmt: skip
 
 
-def _forest(
-    axes: Axes, values: Paired, methods: Sequence[str], p: Mapping[tuple[str, str], float]
-) -> None:
+def _networks(values: Paired) -> dict[str, str]:
+    return {n: f"{n}, {len(values['dga', n])} pictures" for n in NETWORKS}
+
+
+def _forest(axes: Axes, values: Paired, methods: Sequence[str]) -> None:
+    """Means of each method with their intervals, each for itself."""
     for row, method in enumerate(methods):
         for k, (network, marker) in enumerate(NETWORKS.items()):
             if (method, network) not in values:
@@ -346,19 +339,10 @@ def _forest(
             mean, low, high = bootstrap_interval(values[method, network])
             y, colour = row + 0.24 * (k - 1), _colour(method)
             axes.plot([low, high], [y, y], color=colour, lw=1.5)
-            chance = p.get((method, network), 0) >= 0.05
-            axes.plot(mean, y, marker, color=colour, ms=5, mfc="white" if chance else colour)
+            axes.plot(mean, y, marker, color=colour, ms=5)
     axes.set_yticks(range(len(methods)), [_name(m) for m in methods], fontsize=10)
     axes.set_ylim(len(methods) - 0.4, -0.6)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _legend(figure: Figure, values: Paired) -> None:
-    handles = [Line2D([], [], marker=m, color="0.3", ls="", label=f"{n}, {len(values['dga', n])} "
-                      "pictures") for n, m in NETWORKS.items()]  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False,
-                  title="lines: 95 % intervals     hollow: within luck, after Holm's correction",
-                  title_fontsize=10)  # fmt: skip
 
 
 def _count(rows: Sequence[Row]) -> int:
