@@ -31,6 +31,7 @@ from dga.masks import extreme_positive_contributor_mask, weak_contributor_mask
 from dga.methods import METHODS
 from dga.metrics import pixel_perturbation
 from dga.paths import guided_integrated_gradients, integrated_gradients
+from dga.stable import stable_distilled_gradient_aggregation
 
 if TYPE_CHECKING:
     from dga.zoo.loading import load_model
@@ -59,6 +60,7 @@ __all__ = [
     "extreme_positive_contributor_mask",
     "distill",
     "distilled_gradient_aggregation",
+    "stable_distilled_gradient_aggregation",
     "METHODS",
     # many pictures, and in which precision
     "attribute_many",

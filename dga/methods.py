@@ -12,6 +12,7 @@ from dga.distillation import distilled_gradient_aggregation
 from dga.full_gradient import fullgrad, uniform_fullgrad
 from dga.gradients import gradient, gradient_times_input, guided_backprop, smoothgrad
 from dga.paths import guided_integrated_gradients, integrated_gradients
+from dga.stable import stable_distilled_gradient_aggregation
 
 
 @dataclass(frozen=True)
@@ -50,4 +51,7 @@ METHODS = {
     "fg": Method(fullgrad, "FullGrad", "#00224e"),
     "ufg": Method(uniform_fullgrad, "Uniform FullGrad", "#5b7f3a"),
     "dga": Method(distilled_gradient_aggregation, "DGA", "#c23b22"),
+    "stable": Method(
+        stable_distilled_gradient_aggregation, "Stable DGA (ours, not the paper's)", "#0f8b6d"
+    ),
 }

@@ -30,7 +30,8 @@ def test_exports():
         " load_model gradient gradient_times_input smoothgrad "
         "guided_backprop integrated_gradients guided_integrated_gradients bias_attributions "
         "fullgrad uniform_fullgrad weak_contributor_mask extreme_positive_contributor_mask "
-        "distill distilled_gradient_aggregation attribute_many precision pixel_perturbation".split()
+        "distill distilled_gradient_aggregation attribute_many precision pixel_perturbation "
+        "stable_distilled_gradient_aggregation".split()
     )
     for name in dga.__all__:
         thing = getattr(dga, name)
