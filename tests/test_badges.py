@@ -92,12 +92,12 @@ def test_badges_lead_to_every_notebook_and_can_be_stamped_again(copy):
         (["jane/dga", "--", "-v1"], "tag or branch is needed"),
     ],
 )
-def test_bad_addresses(arguments, message):
-    done = subprocess.run(
-        [sys.executable, "tests/tools/badges.py", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2 and message in done.stderr
+def test_bad_addresses(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["badges.py", *arguments])
+    monkeypatch.setattr(badges, "stamp", lambda *_: pytest.fail("written all the same"))
+    with pytest.raises(SystemExit) as ended:
+        badges.main()
+    assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
 def run_set_up(cell, folder):

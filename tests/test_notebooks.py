@@ -86,6 +86,6 @@ def test_numbers_may_differ_a_little_words_may_not(reference, now, same):
 
 def test_changing_one_thing_makes_the_check_fail(tmp_path):
     assert check_samples(tmp_path) == {
-        None: True, "number": False, "code": False, "figure": False, "cleared": False,
-        "specks": True, "coarse figure": False,
+        "imports": True, "text as it was": True, "figure as it was": True, "number": False,
+        "code": False, "figure": False, "cleared": False, "specks": True, "coarse figure": False,
     }  # fmt: skip
