@@ -189,9 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--method", choices=list(METHODS), default="dga", help="(default: %(default)s)"
     )
-    explain.add_argument("--steps", type=_whole, metavar="N", help="steps of dga, ig and gig")
-    explain.add_argument("--epc-quantile", type=float, metavar="Q", help="q of dga")
-    explain.add_argument("--negative-scale", type=float, metavar="BETA", help="beta of dga")
+    explain.add_argument("--steps", type=_whole, metavar="N", help="steps of dga, stable, ig, gig")
+    explain.add_argument("--epc-quantile", type=float, metavar="Q", help="q of dga, stable")
+    explain.add_argument("--negative-scale", type=float, metavar="BETA", help="beta of dga, stable")
     explain.add_argument(
         "--output", type=Path, metavar="PNG",
         help="picture to write (default: heat.png), or a folder for several (default: heat)",

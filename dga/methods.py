@@ -51,7 +51,5 @@ METHODS = {
     "fg": Method(fullgrad, "FullGrad", "#00224e"),
     "ufg": Method(uniform_fullgrad, "Uniform FullGrad", "#5b7f3a"),
     "dga": Method(distilled_gradient_aggregation, "DGA", "#c23b22"),
-    "stable": Method(
-        stable_distilled_gradient_aggregation, "Stable DGA (ours, not the paper's)", "#0f8b6d"
-    ),
+    "stable": Method(stable_distilled_gradient_aggregation, "Stable DGA (ours)", "#0f8b6d"),
 }
