@@ -180,8 +180,22 @@ def two_networks(picture: Pixels, maps: Mapping[str, Tensor]) -> None:
     )
 
 
+def alone(picture: Pixels, title: str) -> None:
+    """One picture under its title.
+
+    Args:
+        picture: (H, W, 3) in 0..1.
+        title: what it shows.
+
+    Example:
+        >>> alone(torch.zeros(8, 8, 3).numpy(), "nothing")
+        A picture: nothing.
+    """
+    plots.show(_titled([picture], [title]), f"A picture: {title}.")
+
+
 def _titled(pictures: Sequence[Pixels], titles: Sequence[str]) -> Figure:
-    """A row of pictures under titles of two lines."""
+    """A row of pictures under titles of up to two lines."""
     figure = Figure(figsize=(2.22 * len(pictures), 2.73), dpi=100)
     for k, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         axes = figure.add_axes((k / len(pictures) + 0.005, 0.01, 1 / len(pictures) - 0.01, 0.82))
