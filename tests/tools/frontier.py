@@ -30,6 +30,8 @@ import dga
 from dga.engine import Engine
 from dga.filling import blurred
 from dga.full_gradient import _spread_evenly
+from dga.metrics import bootstrap_interval
+from dga.significance import holm_intervals
 from dga.zoo.files import DATA, real_folder, write_atomically
 from dga.zoo.photographs import load_photo
 
@@ -166,6 +168,46 @@ VARIANTS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "ig-blurred": (31, with_blur(_IG, 0.01)),
     "dga-copies-2": (62, averaged(2, 0.3)),
     "noise-apart": (61, partial(two_stages, noise_under_masks=0.3, noise_counts=False)),
+    "apart-blurred-1": (
+        61,
+        partial(two_stages, noise_under_masks=0.3, noise_counts=False, rank_blur=0.01),
+    ),
+    "apart-blurred-2": (
+        61,
+        partial(two_stages, noise_under_masks=0.3, noise_counts=False, rank_blur=0.02),
+    ),
+    "apart-blurred-2-jitter-2": (
+        61,
+        partial(two_stages, noise_under_masks=0.3, noise_counts=False, rank_blur=0.02, jitter=2.0),
+    ),
+    "apart-jitter-2": (
+        61,
+        partial(two_stages, noise_under_masks=0.3, noise_counts=False, jitter=2.0),
+    ),
+    "apart-sigma-.6": (
+        61,
+        partial(two_stages, sigma=0.6, noise_under_masks=0.6, noise_counts=False),
+    ),
+    "apart-few-plain": (
+        61,
+        partial(two_stages, plain=16, masked=45, noise_under_masks=0.3, noise_counts=False),
+    ),
+    "blurred-2-jitter-2": (
+        61,
+        partial(two_stages, noise_under_masks=0.3, rank_blur=0.02, jitter=2.0),
+    ),
+    "blurred-2-jitter-2-sigma-.15": (
+        61,
+        partial(two_stages, sigma=0.15, noise_under_masks=0.15, rank_blur=0.02, jitter=2.0),
+    ),
+    "blurred-2-jitter-2-sigma-.6": (
+        61,
+        partial(two_stages, sigma=0.6, noise_under_masks=0.6, rank_blur=0.02, jitter=2.0),
+    ),
+    "blurred-4-jitter-3": (
+        61,
+        partial(two_stages, noise_under_masks=0.3, rank_blur=0.04, jitter=3.0),
+    ),
     "all-apart": (61, partial(two_stages, jitter=INF, noise_under_masks=0.3, noise_counts=False)),
     "sigma-.6": (61, partial(two_stages, sigma=0.6, noise_under_masks=0.6)),
     "antithetic": (61, partial(two_stages, noise_under_masks=0.3, antithetic=True)),
@@ -210,7 +252,9 @@ def measured(model: Any, x: Tensor, method: Callable[..., Tensor], numbers: rang
     copies = [x, *(x + level * torch.stack(noise) for level in NOISES)]
     maps = [method(model, z, targets).double() for z in copies]
     curves = dga.pixel_perturbation(model, x, maps[0].to(x), targets, "both").double().mean(2)
-    moved = [((m - maps[0]).flatten(1).norm(dim=1) / maps[0].flatten(1).norm(dim=1)) for m in maps[1:]]
+    moved = [
+        ((m - maps[0]).flatten(1).norm(dim=1) / maps[0].flatten(1).norm(dim=1)) for m in maps[1:]
+    ]
     return torch.stack([*curves, *moved], 1).tolist()
 
 
@@ -226,12 +270,76 @@ def run(stage: str, name: str, wanted: list[str], batch: int = 4) -> None:
                 continue
             x = torch.cat([found[keys[k]] for k in part])
             rows = measured(model, x, VARIANTS[variant][1], part)
-            lines = [[keys[k], *(f"{v:.5f}" for v in row)] for k, row in zip(part, rows, strict=True)]
-            text = io.StringIO(newline="")
-            csv.writer(text, lineterminator="\n").writerows(lines)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, text.getvalue().encode())
+            named = [keys[k] for k in part]
+            lines = [[key, *(f"{v:.5f}" for v in r)] for key, r in zip(named, rows, strict=True)]
+            write(path, lines)
             print(stage, name, variant, start, file=sys.stderr, flush=True)
+
+
+def findings(name: str) -> None:
+    """Why DGA moves, in float64, medians over pictures: build/frontier/findings/NETWORK.csv."""
+    model = network(name).double()
+    x = torch.cat(list(pictures(name, model, "search").values())).double()
+    targets = Engine(model, x).targets
+    seeds = [torch.Generator().manual_seed(k) for k in range(len(x))]
+    noise = torch.stack([torch.randn(x.shape[1:], generator=g) for g in seeds]).to(x)
+    rows: list[list[Any]] = []
+
+    def far(a: Tensor, b: Tensor) -> float:
+        gap, length = (a - b).flatten(1).norm(dim=1), b.flatten(1).norm(dim=1)
+        return float((gap / length.clamp(min=1e-300)).median())
+
+    def note(finding: int, what: str, value: float) -> None:
+        rows.append([finding, what, f"{value:.4g}"])
+
+    def sequence(z: Tensor) -> list[Any]:
+        return list(dga.distill(model, z, targets))
+
+    def summed(steps: list[Any]) -> Tensor:
+        return sum((s.attribution.clamp(min=0) for s in steps), torch.zeros_like(x))
+
+    def frozen(z: Tensor) -> Tensor:
+        """DGA of z with the masks of the clean run."""
+        inputs = [z, *(s.mask * z for s in clean[:-1])]
+        looks = [dga.uniform_fullgrad(model, i, targets) for i in inputs]
+        return sum((phi.clamp(min=0) for phi in looks), torch.zeros_like(x))
+
+    clean = sequence(x)
+    map_, local = summed(clean), clean[0].attribution
+    for level in (0.001, 0.01, 0.1):
+        moved = dga.uniform_fullgrad(model, x + level * noise, targets)
+        note(1, f"UFG moved by {level}", far(moved, local))
+    noisy = sequence(x + 0.001 * noise)
+    flips = [
+        torch.cat([(a.weak != b.weak).flatten(1), (a.extreme != b.extreme).flatten(1)], 1)
+        for a, b in zip(noisy, clean, strict=True)
+    ]
+    for n in range(6):
+        note(2, f"entries flipped in the masks of step {n}", float(flips[n].double().mean()))
+        note(2, f"distilled input {n} moved", far(noisy[n].distilled, clean[n].distilled))
+        note(2, f"attribution {n} moved", far(noisy[n].attribution, clean[n].attribution))
+    for level in (1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.05):
+        note(3, f"DGA moved by {level}", far(summed(sequence(x + level * noise)), map_))
+    for apart in (1, 2):
+        shares = [
+            float((~a.extreme & ~b.extreme).sum() / (~a.extreme).sum())
+            for a, b in zip(clean[:10], clean[apart : 10 + apart], strict=True)
+        ]
+        note(4, f"of what EPC removes, removed again {apart} later", sum(shares) / len(shares))
+    plain_ig = _IG(model, x, targets)
+    for level in NOISES:
+        z = x + level * noise
+        note(5, f"masks frozen, moved by {level}", far(frozen(z), map_))
+        note(5, f"IG moved by {level}", far(_IG(model, z, targets), plain_ig))
+    write(KEPT / "findings" / f"{name}.csv", rows)
+
+
+def write(path: Path, rows: list[list[Any]], about: str = "") -> None:
+    text = io.StringIO(newline="")
+    text.write(about)
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.getvalue().encode())
 
 
 def kept(stage: str, name: str) -> dict[str, dict[str, list[float]]]:
@@ -244,9 +352,57 @@ def kept(stage: str, name: str) -> dict[str, dict[str, list[float]]]:
     return scores
 
 
+REFERENCE = {31: "dga", 61: "dga-60", 62: "dga-60", 123: "dga-122", 124: "dga-122"}
+
+
+def table(stage: str, file: str) -> None:
+    """Means, medians of what noise moves, and differences to plain DGA of equal passes (Holm)."""
+    header = ["network", "method", "passes", "pictures", "lerf", "morf"]
+    header += [f"moved_{level}" for level in NOISES]
+    header += [f"{m}_minus_dga{end}" for m in ("lerf", "morf") for end in ("", "_low", "_high")]
+    rows: list[list[Any]] = [header]
+    for name in NETWORKS:
+        scores = kept(stage, name)
+        found: dict[tuple[str, int], tuple[float, float, float]] = {}
+        for variant, of in scores.items():
+            plain = scores.get(REFERENCE[VARIANTS[variant][0]], {})
+            both = [key for key in of if key in plain]
+            if plain is of or len(both) < 2:
+                continue
+            for measure in (0, 1):
+                gaps = torch.tensor([of[key][measure] - plain[key][measure] for key in both])
+                mean, low, high = map(float, bootstrap_interval(gaps))
+                found[variant, measure] = mean, low, high
+        corrected = dict(zip(found, holm_intervals(list(found.values())), strict=True))
+        for variant in (v for v in VARIANTS if v in scores):
+            values = torch.tensor(list(scores[variant].values())).double()
+            row: list[Any] = [name, variant, VARIANTS[variant][0], len(values)]
+            row += [f"{v:.4f}" for v in values[:, :2].mean(0).tolist()]
+            row += [f"{v:.4f}" for v in values[:, 2:].median(0).values.tolist()]
+            for measure in (0, 1):
+                gap = corrected.get((variant, measure))
+                row += [f"{v:.4f}" for v in gap] if gap else [""] * 3
+            rows.append(row)
+    command = f"# python tests/tools/frontier.py {stage} NETWORK, then table\n"
+    write(DATA / "results" / file, rows, command)
+
+
+def tables() -> None:
+    table("search", "stability_search.csv")
+    table("confirm", "stability.csv")
+    rows: list[list[Any]] = [["network", "finding", "what", "value"]]
+    for name in NETWORKS:
+        path = KEPT / "findings" / f"{name}.csv"
+        if path.exists():
+            with open(path, newline="") as file:
+                rows += [[name, *row] for row in csv.reader(file)]
+    command = "# python tests/tools/frontier.py findings NETWORK, then table\n"
+    write(DATA / "results" / "stability_findings.csv", rows, command)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["search", "confirm", "show"])
+    parser.add_argument("what", choices=["findings", "search", "confirm", "table", "show"])
     parser.add_argument("network", nargs="?", choices=NETWORKS)
     parser.add_argument("variants", nargs="*", metavar="VARIANT")
     options = parser.parse_args()
@@ -255,8 +411,17 @@ def main() -> None:
             for name in NETWORKS:
                 for v, of in kept(stage, name).items():
                     t = torch.tensor(list(of.values()))
-                    print(f"{stage:8}{name:20}{v:18}{len(t):4}", *(f"{a:.3f}" for a in t[:, :2].mean(0)),
-                          *(f"{100*a:5.1f}" for a in t[:, 2:].median(0).values))
+                    print(
+                        f"{stage:8}{name:20}{v:18}{len(t):4}",
+                        *(f"{a:.3f}" for a in t[:, :2].mean(0)),
+                        *(f"{100 * a:5.1f}" for a in t[:, 2:].median(0).values),
+                    )
+        return
+    if options.what == "table":
+        tables()
+        return
+    if options.what == "findings":
+        findings(options.network)
         return
     run(options.what, options.network, options.variants or list(VARIANTS))
 
