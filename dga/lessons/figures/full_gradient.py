@@ -355,6 +355,8 @@ def path_and_place(tiny: nn.Sequential) -> dict[str, tuple[float, float]]:
     curves.set(xlim=(-0.25, 1.95), ylim=(-2.3, -1.2), xticks=[0, 0.5, 1], yticks=[-2, -1.5])
     curves.set_xlabel("$x_1$, along the line", fontsize=12, loc="left")
     curves.set_ylabel("attribution of $x_2$", fontsize=12)
+    plane.set_title("IG's paths cross different folds", fontsize=11.5)
+    curves.set_title("only IG's attribution of $x_2$ moves", fontsize=11.5)
     for axes in (plane, curves):
         _plain(axes)
     plots.show(
