@@ -16,6 +16,7 @@ import dga
 from dga import metrics
 from dga.lessons.checks.task import Task, Wrong
 from dga.lessons.figures.masks import measured
+from dga.significance import holm_intervals
 
 _STEPS, _QUANTILE = 30, 0.9  # as in the paper
 # Nearer to 0 than this an interval says nothing: rounding alone moves means by as much.
@@ -108,8 +109,8 @@ def pixel_mask(answer: Callable[[Tensor, float], Any]) -> None:
 def weights(answer: Callable[[float], Any]) -> None:
     """Runs DGA with other weights of the two masks on twelve drawn pictures, against the paper's.
 
-    Says of each measure how far its mean moved, and whether that is better, worse or level: level
-    where the 95 % interval of the paired differences comes near 0.
+    Says of each measure how far its mean moved, and whether that is better, worse or undecided:
+    where the interval of the paired differences, corrected for all measures, comes near 0.
 
     Args:
         answer: from the time t = n/N, 0..1, to the weights of WC and EPC, each 0..1.
@@ -138,9 +139,13 @@ def weights(answer: Callable[[float], Any]) -> None:
         print("These are the paper's own weights. Change them.")
         return
     mine, theirs = _scores(tuple(pairs)), _scores(tuple(paper))
-    for measure, (words, more) in _MEASURES.items():
-        mean, low, high = metrics.bootstrap_interval(mine[measure] - theirs[measure])
-        verdict = "level"
+    found = []
+    for measure in _MEASURES:
+        mean, low, high = map(float, metrics.bootstrap_interval(mine[measure] - theirs[measure]))
+        found.append((mean, low, high))
+    corrected = zip(_MEASURES.values(), holm_intervals(found), strict=True)
+    for (words, more), (mean, low, high) in corrected:
+        verdict = "undecided"
         if low > _HAIR or high < -_HAIR:
             verdict = "better" if (mean > 0) == more else "worse"
         print(f"{words:31} {mean:+.2f}  {verdict}")
