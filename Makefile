@@ -16,10 +16,15 @@ BIN := $(VENV)/bin
 # Tests with photographs take them from an optional folder; name another one, or none, in DGA_REAL.
 export DGA_REAL ?= $(abspath $(wildcard ../shared/real))
 
-# One file at a time in each of two processes with one thread: two cores are busy, none waits.
-PYTEST := OMP_NUM_THREADS=1 PYTHONPATH=tests:tests/tools $(BIN)/python -m pytest -n 2 --dist loadfile
-NBVAL := -p nbval_plugin --nbval --nbval-current-env --nbval-cell-timeout=300 \
-	--nbval-sanitize-with=tests/nbval_sanitize.cfg --ignore=notebooks/assignments/student
+# One file at a time in each of two processes with one thread: two cores are busy, none waits. All
+# in one call, so that PyTorch is imported twice and nobody waits for the end of three; the longest
+# files begin (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 PYTHONPATH=tests:tests/tools $(BIN)/python -m pytest -n 2 \
+	--dist loadfile --no-loadscope-reorder
+TESTS := tests --ignore=tests/tools --doctest-modules dga
+LESSONS := -p nbval_plugin --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	--nbval-sanitize-with=tests/nbval_sanitize.cfg \
+	notebooks/[0-9][0-9]_*.ipynb notebooks/assignments/source
 
 .PHONY: lab test lessons figures site release grade badges
 .DELETE_ON_ERROR:
@@ -34,9 +39,7 @@ test: $(VENV)/test.installed
 	$(BIN)/ruff check dga tests
 	$(BIN)/ruff format --check dga tests
 	$(BIN)/mypy
-	$(PYTEST) tests $(ARGS)
-	$(PYTEST) --doctest-modules dga
-	$(PYTEST) $(NBVAL) notebooks/[0-9][0-9]_*.ipynb notebooks/assignments
+	$(PYTEST) $(TESTS) $(LESSONS) $(ARGS)
 
 lessons: $(VENV)/test.installed
 	$(BIN)/python tests/tools/lessons.py $(ARGS)
@@ -50,6 +53,9 @@ site: $(VENV)/test.installed
 release: $(VENV)/test.installed
 	$(BIN)/python notebooks/assignments/classroom.py release
 
+# As it was typed, a dollar included.
+override SUBMISSIONS := $(value SUBMISSIONS)
+export SUBMISSIONS
 grade: $(VENV)/test.installed
 	$(BIN)/python notebooks/assignments/classroom.py grade "$$SUBMISSIONS"
 

@@ -18,6 +18,23 @@ def pytest_addoption(parser):
     )
 
 
+# Files of the most seconds, and all lessons: they come first, for a worker that is left with one of
+# them at the end works alone.
+LONG = (
+    "test_assignments.py", "test_browser.py", "test_zoo.py", "test_awkward.py", "test_hand_ins.py",
+    "test_evaluation.py", "test_batches.py", "test_cli.py", "test_site.py", "test_photographs.py",
+    "test_badges.py", "test_real.py", "test_explorers.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.name
+        return LONG.index(name) if name in LONG else len(LONG) + (item.path.suffix != ".ipynb")
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def real():
     folder = real_folder()
