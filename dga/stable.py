@@ -4,21 +4,24 @@ DGA lets each attribution choose the next mask, so that a flipped rank changes e
 Here the looks that choose and the looks that are masked are two stages; nothing is fed back:
 
     for n = 0 .. N:                                     stage 1, the whole picture
-        z = x + sigma * noise_n                         (noise_0 = 0)
-        phi = UFG(z) - sigma * noise_n * g              what the picture gave, without the noise
-        out += max(phi, 0) + beta * min(phi, 0);  S += phi
-    a, b = rank of |S|, rank of S                       0..1, once
+        z = x + sigma * noise                           (none at n = 0)
+        phi = UFG(z)
+        out += max(phi, 0) + beta * min(phi, 0)
+        S += phi - sigma * noise * g                    what the picture gave, without the noise
+    a, b = rank of blur(|S|), rank of blur(S)           0..1, once
     for n = 0 .. N - 1:                                 stage 2, masked
-        WC  = clip((cdf(a + u_n) - n/N) / T + 1/2, 0, 1)
-        EPC = clip((q - cdf(b + v_n)) / T + 1/2, 0, 1)
+        WC  = clip((cdf(a + u) - n/N) / T + 1/2, 0, 1)
+        EPC = clip((q - cdf(b + v)) / T + 1/2, 0, 1)
         M = (n/N) * WC + (1 - n/N) * EPC
         z = M * x + sigma * noise;  phi and out as above
     return out
 
-Masks are ramps, not steps: a rank that moves a little moves a mask a little. u and v are uniform in
-0..1, fresh at every step, which keeps the looks different from each other; cdf, that of the sum of
-two such numbers, makes ranks of a + u and b + v uniform again. Noise stands for the neighbourhood
-of a look: gradients jump at the kinks of a network, and their mean over a neighbourhood does not.
+What keeps it still: masks come from a mean of looks and from neighbourhoods, not from one gradient
+at one feature; they are ramps, so that a rank that moves a little moves a mask a little; and every
+look is through noise of its own, since gradients jump at the kinks of a network and their mean over
+a neighbourhood does not. u and v are uniform in 0..J, fresh at every step: looks at the same masks
+would see the same kinks. cdf, that of the sum of a uniform number in 0..1 and one in 0..J, makes
+ranks of a + u and b + v uniform again, so that masks keep the paper's sizes.
 """
 
 from __future__ import annotations
@@ -31,10 +34,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dga.engine import Engine, Progress, check_finite, ticks
+from dga.filling import blurred
 from dga.full_gradient import _spread_evenly
 from dga.validation import Model, Targets, check_count, check_number, check_share
 
 _RAMP = 0.5  # T: half of all features lie on the slope of a mask
+_JITTER = 3.0  # J
+_BLUR = 0.04  # standard deviation, as a share of each side
 
 
 def stable_distilled_gradient_aggregation(
@@ -95,44 +101,53 @@ def stable_distilled_gradient_aggregation(
     def drawn(draw: Any) -> Tensor:
         return draw(x.shape[1:], generator=generator, dtype=torch.float32, device="cpu").to(x)
 
-    def attribution(seen: Tensor, noise: Tensor | None) -> Tensor:
-        """Uniform FullGrad of what is seen, without what the noise on it contributes."""
-        z = seen if noise is None else seen + noise
+    def look(seen: Tensor, noise: Tensor | float) -> tuple[Tensor, Tensor]:
+        """What is added to the map, and Uniform FullGrad without what the noise contributes."""
+        z = seen + noise
         score, gradient = local(z)
         phi = _spread_evenly(z, score, gradient)
         check_finite(phi.flatten(1)[:, 0])
-        return phi if noise is None else phi.sub_(noise * gradient)
+        return F.leaky_relu(phi, negative_scale), phi - noise * gradient
 
     rounds = iter(ticks(range(2 * steps + 1), progress, "Looking"))
     total = ranked = torch.zeros((), device=x.device)
     for n in range(steps + 1):
         next(rounds)
-        phi = attribution(x, noise_level * drawn(torch.randn) if n else None)
-        ranked = ranked + phi
-        total = total + F.leaky_relu(phi, negative_scale)
-    weak, extreme = _ranks(ranked.abs()), _ranks(ranked)
+        part, phi = look(x, noise_level * drawn(torch.randn) if n else 0.0)
+        total, ranked = total + part, ranked + phi
+    weak, extreme = _ranks(_smooth(ranked.abs())), _ranks(_smooth(ranked))
     for n in rounds:
         share = (n - steps - 1) / steps
-        wc = _ramp(_uniform_again(weak + drawn(torch.rand)) - share)
-        epc = _ramp(epc_quantile - _uniform_again(extreme + drawn(torch.rand)))
+        wc = _ramp(_uniform_again(weak + _JITTER * drawn(torch.rand)) - share)
+        epc = _ramp(epc_quantile - _uniform_again(extreme + _JITTER * drawn(torch.rand)))
         mask = (share * wc + (1 - share) * epc).to(x.dtype)
-        phi = attribution(mask * x, noise_level * drawn(torch.randn))
-        total = total + F.leaky_relu(phi, negative_scale)
+        total = total + look(mask * x, noise_level * drawn(torch.randn))[0]
     return engine.finished(total)
 
 
+def _smooth(values: Tensor) -> Tensor:
+    """Neighbours of a feature have a say; features without a place are left alone."""
+    return blurred(values, _BLUR) if values.dim() == 4 else values
+
+
 def _ranks(values: Tensor) -> Tensor:
-    """The place of each value among those of its picture, 0..1; ties share their mean place."""
+    """The place of each value among those of its picture, 0..1; ties share their mean place.
+
+    Values as near as rounding leaves what is equal count as tied: the blur rounds.
+    """
     rows = values.flatten(1)  # contiguous also where memory is channels-last
+    largest = rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
+    rows = (rows / largest * 2**16).round()
     ordered = rows.sort(1).values
     places = torch.searchsorted(ordered, rows) + torch.searchsorted(ordered, rows, right=True)
     return (places.to(rows.dtype) / (2 * rows.shape[1])).view(values.shape)
 
 
 def _uniform_again(sums: Tensor) -> Tensor:
-    """The distribution function of the sum of two uniform numbers in 0..1."""
-    below, above = sums.clamp(max=1), (2 - sums).clamp(max=1)
-    return torch.where(sums < 1, below.square() / 2, 1 - above.square() / 2)
+    """The distribution function of a uniform number in 0..1 plus one in 0..J."""
+    corners = ((1, 0.0), (-1, 1.0), (-1, _JITTER), (1, 1 + _JITTER))
+    areas = [sign * (sums - at).clamp(min=0).square() for sign, at in corners]
+    return torch.stack(areas).sum(0) / (2 * _JITTER)
 
 
 def _ramp(distance: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from networks import build, picture
@@ -14,22 +16,42 @@ stable = dga.stable_distilled_gradient_aggregation
 
 def naive_ranks(values):
     """By counting: how many are smaller, and half of those that are equal."""
-    flat = values.flatten().tolist()
+    flat = [round(v / values.abs().max().item() * 65536) for v in values.flatten().tolist()]
     counts = [sum(w < v for w in flat) + sum(w == v for w in flat) / 2 for v in flat]
     return torch.tensor(counts).double().view_as(values) / len(flat)
+
+
+def naive_cdf(s):
+    """Of a uniform number in 0..1 plus one in 0..3: the area of a trapezoid up to s."""
+    if s < 1:
+        return s * s / 6
+    return (2 * s - 1) / 6 if s < 3 else 1 - (4 - s) ** 2 / 6
 
 
 def naive_mask(ranks, extreme, share, quantile, u, v):
     """One feature after the other."""
     mask = torch.zeros_like(ranks)
     for k in range(ranks.numel()):
-        shares = []
-        for s in (ranks.flatten()[k] + u.flatten()[k], extreme.flatten()[k] + v.flatten()[k]):
-            shares.append(s * s / 2 if s < 1 else 1 - (2 - s) ** 2 / 2)
-        weak = min(max((shares[0] - share) / 0.5 + 0.5, 0), 1)
-        strong = min(max((quantile - shares[1]) / 0.5 + 0.5, 0), 1)
+        weak = naive_cdf(ranks.flatten()[k] + 3 * u.flatten()[k])
+        strong = naive_cdf(extreme.flatten()[k] + 3 * v.flatten()[k])
+        weak = min(max((weak - share) / 0.5 + 0.5, 0), 1)
+        strong = min(max((quantile - strong) / 0.5 + 0.5, 0), 1)
         mask.view(-1)[k] = share * weak + (1 - share) * strong
     return mask
+
+
+def naive_blur(values):
+    """A Gaussian of a twenty-fifth of the side (pictures are square here), one place at a time."""
+    side = values.shape[2]
+    near = [math.exp(-((k / (0.04 * side)) ** 2) / 2) for k in range(side)]
+    blurred = torch.zeros_like(values)
+    for i in range(side):
+        for j in range(side):
+            rows = torch.tensor([near[abs(i - k)] for k in range(side)]).double()
+            columns = torch.tensor([near[abs(j - k)] for k in range(side)]).double()
+            weights = rows[:, None] * columns
+            blurred[:, :, i, j] = (values * weights).sum((2, 3)) / weights.sum()
+    return blurred
 
 
 def naive_stable(network, x, target, steps, quantile, beta, sigma, seed):
@@ -46,13 +68,15 @@ def naive_stable(network, x, target, steps, quantile, beta, sigma, seed):
         leaf = (seen + noise).requires_grad_()
         (g,) = torch.autograd.grad(network(leaf)[0, target], leaf)
         biases = dga.bias_attributions(network, leaf.detach(), target).values()
-        return seen * g + sum(term.sum() for term in biases) / x.numel()
+        even = sum(term.sum() for term in biases) / x.numel()
+        return leaf.detach() * g + even, seen * g + even
 
-    phis = [look(x, normal() if n else 0 * x) for n in range(steps + 1)]
-    weak, extreme = naive_ranks(sum(phis).abs()), naive_ranks(sum(phis))
+    looks = [look(x, normal() if n else 0 * x) for n in range(steps + 1)]
+    phis, ranked = [phi for phi, _ in looks], sum(quiet for _, quiet in looks)
+    weak, extreme = naive_ranks(naive_blur(ranked.abs())), naive_ranks(naive_blur(ranked))
     for j in range(steps):
         mask = naive_mask(weak, extreme, j / steps, quantile, uniform(), uniform())
-        phis.append(look(mask * x, normal()))
+        phis.append(look(mask * x, normal())[0])
     return sum(phi.clamp(min=0) + beta * phi.clamp(max=0) for phi in phis)
 
 
@@ -71,6 +95,12 @@ def test_against_the_naive_twin(name, steps, quantile, beta, sigma):
         torch.testing.assert_close(ours[k : k + 1], one, rtol=1e-9, atol=1e-12)
 
 
+def test_neighbours_have_a_say_in_larger_pictures():
+    network, x = build("cnn", 3), torch.randn(1, 3, 24, 24, generator=torch.Generator()).double()
+    expected = naive_stable(network, x, 1, 2, 0.9, 0.2, 0.3, 0)
+    torch.testing.assert_close(stable(network, x, 1, steps=2), expected, rtol=1e-9, atol=1e-12)
+
+
 def linear(weights, bias=0.0):
     network = nn.Linear(len(weights), 1).double()
     network.weight.data = torch.tensor([weights], dtype=torch.float64)
@@ -79,37 +109,33 @@ def linear(weights, bias=0.0):
 
 
 def test_a_linear_network_by_hand():
-    """f = <w, x> has the gradient w everywhere: phi = M * w * x, whatever the noise.
+    """f = <w, x> has the gradient w everywhere: without noise, phi = M * w * x.
 
     x = (2, 1, 1), w = (3, -1, 0): w * x = (6, -1, 0). N = 1: two looks at the whole picture and one
-    masked, with n/N = 0, so M = EPC = clip(2 (q - cdf) + 1/2, 0, 1), which is 1 where q = 1 and the
-    cdf is at most 3/4. Ranks of S = (12, -2, 0) are (5/6, 1/6, 1/2).
+    masked, with n/N = 0, so M = EPC. Ranks of S = (12, -2, 0) are (5/6, 1/6, 1/2).
     """
     network, x = linear([3.0, -1.0, 0.0]), torch.tensor([[2.0, 1.0, 1.0]], dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
     torch.randn(3, generator=generator)  # noise of the second look
     torch.rand(3, generator=generator)  # u, which the weight n/N = 0 takes out
     v = torch.rand(3, generator=generator)
-    sums = [5 / 6 + v[0].item(), 1 / 6 + v[1].item()]
-    cdf = [s * s / 2 if s < 1 else 1 - (2 - s) ** 2 / 2 for s in sums]
-    mask = [min(1, 2 * (1 - c) + 0.5) for c in cdf]
-    expected = [6 * (2 + mask[0]), 0.2 * -1 * (2 + mask[1]), 0]
-    found = stable(network, x, steps=1, epc_quantile=1)
-    torch.testing.assert_close(
-        found, torch.tensor([expected], dtype=torch.float64), rtol=1e-6, atol=0
-    )
+    cdf = [naive_cdf(5 / 6 + 3 * v[0].item()), naive_cdf(1 / 6 + 3 * v[1].item())]
+    mask = [min(max(2 * (0.6 - c) + 0.5, 0), 1) for c in cdf]
+    expected = [[6 * (2 + mask[0]), 0.2 * -1 * (2 + mask[1]), 0]]
+    assert 0 < min(mask) < 1, "a mask that does nothing tests nothing"
+    found = stable(network, x, steps=1, epc_quantile=0.6, noise_level=0)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
-def test_a_linear_network_is_dimmed_and_not_moved():
-    """Its map is w * x times 1 + N plus the sum of the masks; equal ranks, equal masks."""
-    w = torch.linspace(-1, 2, 40).tolist()
-    network = linear(w)
+def test_a_linear_network_is_dimmed():
+    """Its map is w * x times N + 1 and the sum of N masks."""
+    network = linear(torch.linspace(-1, 2, 40).tolist())
     x = torch.rand(2, 40, generator=torch.Generator().manual_seed(0)).double() + 0.5
-    factor = stable(network, x, steps=10, negative_scale=1) / (x * network.weight.detach())
+    found = stable(network, x, steps=10, negative_scale=1, noise_level=0)
+    factor = found / (x * network.weight.detach())
     assert (factor > 11).all() and (factor < 21).all()
-    torch.testing.assert_close(stable(network, 2 * x, steps=10), 2 * stable(network, x, steps=10))
-    quiet = stable(network, x, steps=10, noise_level=0)
-    torch.testing.assert_close(stable(network, x, steps=10, noise_level=5), quiet)
+    twice = stable(network, 2 * x, steps=10, noise_level=0, negative_scale=1)
+    torch.testing.assert_close(twice, 2 * found)
 
 
 def test_a_constant_score_is_spread_evenly():

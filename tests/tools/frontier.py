@@ -2,7 +2,8 @@
 
 python tests/tools/frontier.py findings                      why plain DGA moves
 python tests/tools/frontier.py search NETWORK [VARIANT ...]  few pictures, smaller; all by default
-python tests/tools/frontier.py confirm NETWORK [VARIANT ...] other pictures, whole
+python tests/tools/frontier.py confirm NETWORK [VARIANT ...] other pictures, smaller
+python tests/tools/frontier.py whole NETWORK [VARIANT ...]   the same, not smaller
 python tests/tools/frontier.py table                         data/results/stability*.csv of them
 
 NETWORK is squeezenet1_1 or efficientnet_lite0 (photographs of the optional folder DGA_REAL) or
@@ -151,6 +152,7 @@ def averaged(copies: int, sigma: float, **options: Any) -> Callable[..., Tensor]
     return method
 
 
+_STABLE = dga.stable_distilled_gradient_aggregation
 _DGA, _IG = dga.distilled_gradient_aggregation, dga.integrated_gradients
 INF = float("inf")
 # name: passes, method
@@ -158,6 +160,11 @@ VARIANTS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "ig": (31, _IG),
     "dga": (31, _DGA),
     "dga-60": (61, partial(_DGA, steps=60)),
+    "dga-122": (123, partial(_DGA, steps=122)),
+    "dga-2-copies": (62, averaged(2, 0.05)),
+    "stable-15": (31, partial(_STABLE, steps=15)),
+    "stable": (61, _STABLE),
+    "stable-61": (123, partial(_STABLE, steps=61)),
     "sketch": (61, two_stages),
     "noisy-masks": (61, partial(two_stages, noise_under_masks=0.3)),
     "jitter-inf": (61, partial(two_stages, jitter=INF, noise_under_masks=0.3)),
@@ -230,7 +237,7 @@ def network(name: str) -> Any:
 
 
 def pictures(name: str, model: Any, stage: str) -> dict[str, Tensor]:
-    """The pictures of the search, or the others that confirm."""
+    """The pictures of the search, or the others that confirm; photographs smaller, or whole."""
     if name == "resnet":
         images = dga.load_images("test", 60).images
         some = range(8) if stage == "search" else range(16, 48)
@@ -239,10 +246,10 @@ def pictures(name: str, model: Any, stage: str) -> dict[str, Tensor]:
     assert folder is not None
     paths = sorted((folder / ("photos" if stage == "search" else "more_photos")).iterdir())
     random.Random(0).shuffle(paths)
-    x = {p.name: model.preprocess(load_photo(p)) for p in paths[: 4 if stage == "search" else 16]}
-    if stage == "search":  # smaller: the middle, halved
-        return {key: F.avg_pool2d(v, 2) for key, v in x.items()}
-    return x
+    found = {
+        p.name: model.preprocess(load_photo(p)) for p in paths[: 8 if stage == "search" else 32]
+    }
+    return found if stage == "whole" else {key: F.avg_pool2d(v, 2) for key, v in found.items()}
 
 
 def measured(model: Any, x: Tensor, method: Callable[..., Tensor], numbers: range) -> list[Any]:
@@ -402,12 +409,12 @@ def tables() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["findings", "search", "confirm", "table", "show"])
+    parser.add_argument("what", choices=["findings", "search", "confirm", "whole", "table", "show"])
     parser.add_argument("network", nargs="?", choices=NETWORKS)
     parser.add_argument("variants", nargs="*", metavar="VARIANT")
     options = parser.parse_args()
     if options.what == "show":
-        for stage in ("search", "confirm"):
+        for stage in ("search", "confirm", "whole"):
             for name in NETWORKS:
                 for v, of in kept(stage, name).items():
                     t = torch.tensor(list(of.values()))
