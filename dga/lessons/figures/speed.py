@@ -40,37 +40,12 @@ def ideas(ratios: Mapping[str, Sequence[float]]) -> None:
     plots.show(figure, f"Bars of measured ratios, on a logarithmic scale: {said}.")
 
 
-def parts(shares: Mapping[str, float]) -> None:
-    """Where the time of one call goes, as one bar.
-
-    Args:
-        shares: part -> share of the time.
-
-    Example:
-        >>> parts({"forward": 0.4, "backward": 0.5, "selection": 0.04, "rest": 0.06})
-        One bar, the time of a DGA call: forward, backward, selection, rest.
-    """
-    figure = Figure(figsize=(9, 1.5), dpi=100, layout="constrained")
-    axes, start = figure.subplots(), 0.0
-    colours = ("#00204d", "#575d6d", "#a59c74", "#ffe945")
-    for (name, share), colour in zip(shares.items(), colours, strict=True):
-        axes.barh(0, share, left=start, color=colour)
-        wide = share > 0.15
-        place = start + share / 2, 0 if wide else 0.95 if name == "selection" else 0.45
-        axes.text(*place, f"{name} {share:.0%}", ha="center" if wide else "left",
-                  va="center" if wide else "bottom", color="white" if wide else "black",
-                  fontsize=11)  # fmt: skip
-        start += share
-    axes.set(xlim=(0, 1.08), ylim=(-0.5, 1.5))
-    axes.set_axis_off()
-    plots.show(figure, f"One bar, the time of a DGA call: {', '.join(shares)}.")
-
-
-def stored_rows(stored: Mapping[str, Any]) -> None:
-    """The stored benchmark: median and spread of every ratio, beside the goal.
+def stored_rows(stored: Mapping[str, Any], measures: tuple[str, ...] = ("",)) -> None:
+    """The stored benchmark: median and spread of ratios, beside the goal.
 
     Args:
         stored: `data/results/benchmark.json`.
+        measures: how the measures start that are shown.
 
     Example:
         >>> row = {"case": "net", "measure": "DGA / bare loop", "reach": "<= 1.05",
@@ -78,7 +53,8 @@ def stored_rows(stored: Mapping[str, Any]) -> None:
         >>> stored_rows({"rows": [row]})
         Median and spread of measured ratios and their goals: net, DGA / bare loop 1.10 (<= 1.05).
     """
-    rows = [row for row in stored["rows"] if row["median"] is not None]
+    rows = [row for row in stored["rows"]
+            if row["median"] is not None and row["measure"].startswith(measures)]  # fmt: skip
     figure = Figure(figsize=(10, 0.42 * len(rows) + 0.9), dpi=100, layout="constrained")
     axes = figure.subplots()
     names = []
@@ -88,29 +64,12 @@ def stored_rows(stored: Mapping[str, Any]) -> None:
         axes.plot([min(row["ratios"]), max(row["ratios"])], [k, k], color=colour, lw=2)
         axes.plot(row["median"], k, "o", color=colour, ms=8)
         axes.plot(goal, k, "|", color=_GREY, ms=16, mew=2)
-        names.append(f"{row['case'].split(',')[0]}: {row['measure']}")
+        names.append(f"{row['case'].split(',')[0]}: {row['measure']}   {row['median']:.2f}")
     axes.axvline(1, color="#d9d9d9", zorder=0)
     axes.set_yticks(range(len(rows)), names, fontsize=10)
     axes.invert_yaxis()
     axes.set_xlabel("ratio: median (dot), all rounds (line), goal (grey stroke); red: goal missed")
     axes.spines[["top", "right"]].set_visible(False)
-    said = "; ".join(f"{name.replace(':', ',')} {row['median']:.2f} ({row['reach']})"
-                     for name, row in zip(names, rows, strict=True))  # fmt: skip
+    said = "; ".join(f"{row['case'].split(',')[0]}, {row['measure']} {row['median']:.2f} "
+                     f"({row['reach']})" for row in rows)  # fmt: skip
     plots.show(figure, f"Median and spread of measured ratios and their goals: {said}.")
-
-
-def sweeps(drawn: Figure) -> None:
-    """The stored cost against N, the batch and the side of the picture.
-
-    Args:
-        drawn: by `dga.experiments.benchmark.plot`.
-
-    Example:
-        >>> sweeps(Figure())
-        Milliseconds a picture for DGA and the bare loop, in three panels: ...
-    """
-    plots.show(
-        drawn,
-        "Milliseconds a picture for DGA and the bare loop, in three panels: against N a straight "
-        "line; against the batch; against the side of the picture, growing faster than a line.",
-    )
