@@ -66,6 +66,7 @@ def test_every_control_changes_the_pictures(kind):
     assert all(control.description for control in explorer.controls.values())
     assert all(panel.alt.strip() for panel in explorer.panels)
     assert len(explorer.still()) <= 60_000
+    assert not re.search(r": [,.]", explorer._choices())  # a name without its value
 
 
 def test_every_kind_is_tested():

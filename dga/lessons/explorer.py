@@ -240,8 +240,11 @@ class Explorer(VBox):
     def _choices(self) -> str:
         said = []
         for name, control in self._controls.items():
-            label = control.label if hasattr(control, "label") else control.value
-            said.append(f"{name}: {label}")
+            # The `label` of a SelectionSlider is empty until it is moved.
+            chosen = (
+                control.options[control.index] if hasattr(control, "options") else control.value
+            )
+            said.append(f"{name}: {chosen[0] if isinstance(chosen, tuple) else chosen}")
         return f"An explorer as it starts; in the notebook it moves. {', '.join(said)}."
 
     @property
