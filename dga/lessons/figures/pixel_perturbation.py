@@ -290,6 +290,9 @@ def pictures_needed(
             for n, face in ((paired, tint), (apart, "white")):
                 if n < _MOST:
                     axes.plot(max(n, 2), y, _MARKS[k], color=tint, mfc=face, ms=6.5)
+            if paired >= _MOST:
+                axes.text(0.85 * _MOST, y, f"{name}: more →", ha="right", va="center",
+                          color=tint, fontsize=10)  # fmt: skip
             words.append(f"{LABELS[method]}, {name}: {_rounded(paired)}, {_rounded(apart)}")
     axes.set(xscale="log", xlim=(1.6, _MOST), ylim=(len(methods) - 0.45, -0.55))
     axes.set_xticks([3, 10, 100, 1000, 10_000], ["3", "10", "100", "1,000", "10,000"])
