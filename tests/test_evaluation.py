@@ -418,7 +418,9 @@ def test_two_at_once_count_no_picture_twice(folder, model, tmp_path, monkeypatch
         return plain(*arguments, **options)
 
     monkeypatch.setattr(evaluation, "attribute", attribute)
-    evaluate_folder(model, folder, output, **given)
+    with pytest.warns(UserWarning, match=r"another evaluation is at work in .*counts once") as told:
+        evaluate_folder(model, folder, output, **given)
+    assert sum("another" in str(one.message) for one in told) == 1  # the second says it
     assert next(calls) > 6  # both have computed
     assert contents(tmp_path / "run[1].parts") == contents(tmp_path / "one.parts")
     assert output.read_bytes() == (tmp_path / "one.csv").read_bytes()

@@ -330,6 +330,54 @@ def test_nothing_else_travels(sent):
         apart.unpack(sent)
 
 
+def test_two_runs_into_one_folder(course, tmp_path, monkeypatch):
+    """The second begins while the first is at a student: it says so, and the first goes on."""
+    made = Class(tmp_path / "in", course)
+    made.add("ann", b"", 0, "")
+    made.add("bob", b"{}", 0, "")
+    plain, refused = classroom.Grading.grade, []
+
+    def grade(self, one):
+        with pytest.raises(SystemExit, match=r"another run is grading into .*: wait") as error:
+            classroom.grade(tmp_path / "in", tmp_path / "out")
+        refused.append(str(error.value))
+        return plain(self, one)
+
+    monkeypatch.setattr(classroom.Grading, "grade", grade)
+    rows = classroom.grade(tmp_path / "in", tmp_path / "out")
+    assert [row["student"] for row in rows] == ["ann", "bob"] and len(refused) == 2
+    assert not [line for line in refused if "\n" in line]
+    monkeypatch.undo()
+    assert classroom.grade(tmp_path / "in", tmp_path / "out") == rows
+
+
+@pytest.mark.parametrize("name", ["my submissions", 'a\'b "c" $HOME $(x) `ls` #é'])
+def test_any_folder_through_make(name, course, tmp_path):
+    if not shutil.which("make"):
+        pytest.skip("there is no make")
+    shutil.copy(FOLDER.parent.parent / "Makefile", tmp_path)
+    Class(tmp_path / name, course).add("ann", b"", 0, "")
+    # The real command, on the course of one tiny assignment.
+    (tmp_path / "notebooks" / "assignments").mkdir(parents=True)
+    (tmp_path / "notebooks" / "assignments" / "classroom.py").write_text(
+        f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(FOLDER)!r})\n"
+        "import classroom\n"
+        f"classroom.HERE, classroom.ASSIGNMENTS = Path({str(course)!r}), [{NAME!r}]\n"
+        "classroom.main()\n"
+    )
+    binaries = tmp_path / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (binaries / "python").chmod(0o755)
+    for made in ("pyproject.toml", ".venv/test.installed"):
+        (tmp_path / made).touch()
+    done = subprocess.run(["make", "-o", ".venv/test.installed", "grade", f"SUBMISSIONS={name}"],
+                          cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scores = (tmp_path / "build" / "grading" / "scores.csv").read_text()
+    assert "ann,1_tiny,0.0,10.0,0,the file is empty" in scores
+
+
 GRADE = f"""
 import sys
 from pathlib import Path

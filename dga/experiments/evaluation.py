@@ -19,7 +19,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from dga.filling import FILLS, Fill
 from dga.methods import METHODS, Method
 from dga.metrics import SHARES, Order, pixel_perturbation
 from dga.validation import Targets, check_choice, check_count, check_targets, out_of_memory
-from dga.zoo.files import write_atomically
+from dga.zoo.files import alone_in, write_atomically
 from dga.zoo.photographs import find_pictures, load_photo
 
 TABLE = ("random", "gi", "gbp", "ig", "fg", "gig", "dga")  # of Table 1, and a random order
@@ -255,6 +255,13 @@ class Evaluation:
         if group.rank == 0:
             self._begin()
         group.wait()
+        with alone_in(self.parts) if group.rank == 0 else nullcontext(True) as alone:
+            if not alone:
+                said = f"another evaluation is at work in {str(self.parts)!r}: what both compute"
+                warnings.warn(f"{said} counts once", stacklevel=2)
+            return self._run(group, progress)
+
+    def _run(self, group: Group, progress: Progress) -> Measured:
         starts = list(range(0, len(self._pictures), self._batch))
         methods = self._fitting(starts, group)
         units = [(s, m) for s in starts for m in methods if not self._done(s, m)]
@@ -287,7 +294,7 @@ class Evaluation:
             if self.left_out:
                 total, gone = len(self._pictures), len(self.left_out)
                 said = f"{total - gone} of {total} pictures, without {_some(self.left_out)}"
-                warnings.warn(said, stacklevel=2)
+                warnings.warn(said, stacklevel=3)
                 text += f"\n{said}.\n"
             write_atomically(self._output, compared(scores).encode())
             write_atomically(self._output.with_suffix(".md"), text.encode(**_TEXT))
@@ -320,7 +327,7 @@ class Evaluation:
                 unfit[method] = f"{LABELS[method]} is left out: {kind}{error}"
         unfit = {method: why for some in group.gathered(unfit) for method, why in some.items()}
         for why in unfit.values() if group.rank == 0 else ():
-            warnings.warn(why, stacklevel=3)
+            warnings.warn(why, stacklevel=4)
         if len(unfit) == len(self._methods):
             raise NothingToEvaluate(f"no method fits the network: {'; '.join(unfit.values())}")
         return [method for method in self._methods if method not in unfit]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGED = Path(__file__).parent.parent / "_data"  # inside an installed wheel
@@ -32,6 +34,41 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """Whether no other process holds this folder; held until the end, or the death, of ours.
+
+    Where the system knows no such locks (Windows, some network drives), as if alone.
+
+    Args:
+        folder: must exist; nothing is written there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with alone_in(Path(folder)) as first, alone_in(Path(folder)) as second:
+        ...         print(first, second)
+        True False
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = True
+    except BlockingIOError:
+        alone = False
+    except OSError:
+        alone = True
+    try:
+        yield alone
+    finally:
+        os.close(opened)
 
 
 def real_folder() -> Path | None:

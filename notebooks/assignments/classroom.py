@@ -34,7 +34,7 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 import dga
-from dga.zoo.files import write_atomically
+from dga.zoo.files import alone_in, write_atomically
 
 # nbgrader starts `alembic`, which lies beside this Python, by its name.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -236,20 +236,27 @@ def grade(submissions: Path, output: Path) -> list[Row]:
         has still to read, and a note on what was wrong and what to do.
 
     Raises:
-        SystemExit: if nothing was handed in, or the solutions do not pass on this machine.
+        SystemExit: if nothing was handed in, another run is grading into the same folder, or the
+            solutions do not pass on this machine.
     """
     handed_out = {name: as_cells(book("student", name)) for name in ASSIGNMENTS}
     hand_ins = collect(submissions.resolve(), handed_out, output.resolve())
     if not hand_ins:
         raise SystemExit(f"{submissions} is empty; {LAYOUT} is needed, "
                          f"NAME one of {', '.join(ASSIGNMENTS)}")  # fmt: skip
-    grading = Grading(output.resolve())
-    for name in tqdm(sorted({h.assignment for h in hand_ins if h.cells}), "Trying", leave=False):
-        grading.prepare(name)
-    rows: list[Row] = []
-    for one in tqdm(hand_ins, desc="Grading", leave=False):
-        rows.append(grading.grade(one))
-        write_scores(output / "scores.csv", rows)
+    output.mkdir(parents=True, exist_ok=True)
+    with alone_in(output) as alone:
+        if not alone:
+            raise SystemExit(f"another run is grading into {output}: wait for its end, or choose "
+                             "another --output")  # fmt: skip
+        grading = Grading(output.resolve())
+        names = sorted({h.assignment for h in hand_ins if h.cells})
+        for name in tqdm(names, "Trying", leave=False):
+            grading.prepare(name)
+        rows: list[Row] = []
+        for one in tqdm(hand_ins, desc="Grading", leave=False):
+            rows.append(grading.grade(one))
+            write_scores(output / "scores.csv", rows)
     return rows
 
 
