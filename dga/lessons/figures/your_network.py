@@ -4,54 +4,84 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 import dga
 from dga import metrics
-from dga.full_gradient import uniform_share
 from dga.lessons import plots
+from dga.metrics import bootstrap_interval
+from dga.significance import holm_intervals
 
 _RED, _GREEN = "#c23b22", "#2a6b3f"
-Half = tuple[Tensor, str]  # a map (C, H, W), and its number in words
 
 
-def gallery() -> None:
-    """Six failures on drawn pictures: the picture, the map that fails, and one that helps.
+def gallery(count: int = 12) -> None:
+    """One failure for each method: the map that fails, one that helps, and means over a set.
+
+    Args:
+        count: of pictures in a set.
 
     Example:
-        >>> gallery()  # doctest: +ELLIPSIS
-        Six failures, ...
+        >>> gallery(2)  # doctest: +ELLIPSIS
+        Four failures, ...
     """
-    rows = [_blind(), _blob(), _any_class(), _small_object(), _smooth(), _noise()]
+    cases = [case(count) for case in (_blind, _blob, _any_class, _small_object)]
+    found = [bootstrap_interval(case.helps - case.fails) for case in cases]
+    intervals = holm_intervals([(float(m), float(low), float(high)) for m, low, high in found])
     gc.collect()
-    figure = Figure(figsize=(10.2, 6.9), dpi=100)
+    figure = Figure(figsize=(10.2, 8.6), dpi=100)
     wide, high = figure.get_size_inches()
     said = []
-    for k, (title, picture, fails, helps) in enumerate(rows):
-        left, top = 0.08 + 5.1 * (k % 2), high - 0.1 - 2.28 * (k // 2)
-        figure.text(left / wide, (top - 0.02) / high, title, fontsize=11.5, weight="bold",
-                    va="top")  # fmt: skip
+    for k, (case, difference) in enumerate(zip(cases, intervals, strict=True)):
+        top = high - 0.1 - 2.12 * k
+        figure.text(0.08 / wide, top / high, case.title, fontsize=12, weight="bold", va="top")
+        numbers = [case.words(float(values[0])) for values in (case.fails, case.helps)]
         panels: Sequence[tuple[plots.Pixels, str, str]] = (
-            (picture, "", "black"),
-            (_map(fails[0]), fails[1], _RED),
-            (_map(helps[0]), helps[1], _GREEN),
+            (case.picture, "the picture", "black"),
+            (_map(case.maps[0]), f"{case.names[0]}: {numbers[0]}", _RED),
+            (_map(case.maps[1]), f"{case.names[1]}: {numbers[1]}", _GREEN),
         )
         for c, (shown, words, colour) in enumerate(panels):
-            box = ((left + 1.62 * c) / wide, (top - 1.78) / high, 1.5 / wide, 1.5 / high)
-            axes = figure.add_axes(box)
+            left = 0.08 + 2.05 * c
+            axes = figure.add_axes((left / wide, (top - 1.76) / high, 1.48 / wide, 1.48 / high))
             axes.imshow(shown, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(color=colour if c else "0.8", linewidth=2 if c else 1)
-            figure.text((left + 1.62 * c) / wide, (top - 1.82) / high, words, fontsize=10,
-                        va="top", color=colour)  # fmt: skip
-        said.append(f"{title}: {fails[1]}; {helps[1]}")
+            figure.text(left / wide, (top - 1.8) / high, words, fontsize=10.5, va="top",
+                        color=colour)  # fmt: skip
+        box = (7.15 / wide, (top - 1.36) / high, 2.9 / wide, 0.85 / high)
+        said.append(_means(figure.add_axes(box), case, difference))
     plots.show(
         figure,
-        "Six failures, each a picture, a map that fails and one that helps. " + ". ".join(said),
+        "Four failures, each a picture, a map that fails, one that helps, and their means over "
+        f"{count} pictures. " + " ".join(said),
+    )
+
+
+def _means(axes: Axes, case: _Case, difference: Sequence[float]) -> str:
+    """Means of both halves over the set, and their paired difference in the title."""
+    mean, low, high = difference
+    halves = [float(values.mean()) for values in (case.fails, case.helps)]
+    for y, (value, colour) in enumerate(zip(halves, (_RED, _GREEN), strict=True)):
+        axes.barh(y, value, color=colour, height=0.6)
+        axes.text(max(value, 0) + 0.02, y, case.words(value), va="center", fontsize=10.5)
+    axes.axvline(0, color="black", lw=1)
+    axes.set(xlim=(min(0, *halves) * 1.1, 1.15), ylim=(1.6, -0.6), xticks=[])
+    axes.set_yticks([0, 1], case.names, fontsize=10)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.set_title(f"{case.measure},\nmean of {len(case.fails)} pictures", fontsize=10.5)
+    signs = f"difference {mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+    axes.set_xlabel(signs, fontsize=10.5)
+    return (
+        f"{case.title} ({case.measure}): {case.names[0]} {halves[0]:.2f}, "
+        f"{case.names[1]} {halves[1]:.2f}."
     )
 
 
@@ -146,92 +176,102 @@ def side_by_side(
 # -------------------------------------------------------------------------------------- failures
 
 
+@dataclass(frozen=True)
+class _Case:
+    """A failure: one picture with both maps, and both numbers for each picture of a set."""
+
+    title: str
+    measure: str
+    names: tuple[str, str]
+    picture: plots.Pixels
+    maps: tuple[Tensor, Tensor]  # of the first picture: what fails, what helps
+    fails: Tensor  # (pictures,)
+    helps: Tensor
+    percent: bool = True
+
+    def words(self, value: float) -> str:
+        return f"{value:.0%}" if self.percent else f"{value:.2f}"
+
+
+_ig = partial(dga.integrated_gradients, steps=11)  # eleven passes each are enough for means
+_dga = partial(dga.distilled_gradient_aggregation, steps=10)
+
+
+def _few(method: Callable[..., Tensor], model: Any, x: Tensor, *more: Any) -> Tensor:
+    """A method for a few pictures at a time, which spares memory."""
+    return torch.cat([method(model, part, *more) for part in x.split(4)])
+
+
 def _pictures(name: str, count: int, network: str) -> tuple[Any, Tensor, Any]:
-    """A network in float64, for single maps; pictures as its inputs, and with their masks."""
-    model, drawn = dga.load_model(network).double(), dga.load_images(name, count)
-    return model, model.preprocess(drawn.images).double(), drawn
+    """A network; pictures as its inputs, and with their masks."""
+    model, drawn = dga.load_model(network), dga.load_images(name, count)
+    return model, model.preprocess(drawn.images), drawn
 
 
-def _blind() -> tuple[str, plots.Pixels, Half, Half]:
-    model, x, drawn = _pictures("figures", 1, "resnet")
-    white = model.preprocess(0 * drawn.images + 255).double()
-    black = model.preprocess(0 * drawn.images).double()
+def _blind(count: int) -> _Case:
+    model, x, drawn = _pictures("test", 3 * count, "resnet")
     bright = torch.from_numpy(drawn.images > 215).all(-1) & drawn.masks
+    some = (bright.sum((1, 2)) >= 20).nonzero()[:count, 0]  # objects with white parts
+    x, bright = x[some], bright[some]
+    white, black = (model.preprocess(0 * drawn.images[:1] + grey) for grey in (255, 0))
 
-    def on_bright(a: Tensor) -> float:
-        return float((a.sum(1).abs() * bright).sum() / a.sum(1).abs().sum())
+    def from_baseline(baseline: Tensor) -> Tensor:
+        def method(network: Any, part: Tensor) -> Tensor:
+            return _ig(network, part, baseline=baseline.expand_as(part).contiguous())
 
-    one = dga.integrated_gradients(model, x, baseline=white)
-    two = (one + dga.integrated_gradients(model, x, baseline=black)) / 2
-    return (
-        "A baseline hides its own colour", model.preprocess.restore(x)[0],
-        (one[0].abs(), f"IG from white: white\nparts get {on_bright(one):.0%}"),
-        (two[0].abs(), f"mean with black:\n{on_bright(two):.0%}"),
-    )  # fmt: skip
+        return _few(method, model, x)
 
-
-def _blob() -> tuple[str, plots.Pixels, Half, Half]:
-    model, x, drawn = _pictures("watermark", 1, "clever-hans")
-    full, ig = dga.fullgrad(model, x, 9), dga.integrated_gradients(model, x, 9)
-    shares = [float(metrics.energy_inside(a, drawn.watermarks)) for a in (full, ig)]
-    return (
-        "A blob covers the shortcut", model.preprocess.restore(x)[0],
-        (full[0], f"FullGrad: on the\nwatermark {shares[0]:.0%}"), (ig[0], f"IG: {shares[1]:.0%}"),
-    )  # fmt: skip
-
-
-def _any_class() -> tuple[str, plots.Pixels, Half, Half]:
-    model, x, _ = _pictures("figures", 4, "vgg")
-    car = x[3:4]
-    maps = {f: [f(model, car, k) for k in (8, 7)]
-            for f in (dga.guided_backprop, dga.integrated_gradients)}  # fmt: skip
-    (guided, ig), (same, other) = zip(
-        *((a[1], float(metrics.rank_correlation(*a))) for a in maps.values()), strict=True
+    one, other = from_baseline(white), from_baseline(black)
+    maps = one, (one + other) / 2
+    fails, helps = (
+        (a.sum(1).abs() * bright).sum((1, 2)) / a.sum(1).abs().sum((1, 2)) for a in maps
     )
-    return (
-        "The same map for any class", model.preprocess.restore(car)[0],
-        (guided[0], f"Guided B.: why cat?\nLike car: {same:.2f}"),
-        (ig[0], f"IG: why cat?\nLike car: {other:.2f}"),
+    return _Case(
+        "IG: a baseline hides its own colour", "magnitude on white parts of the object",
+        ("from white", "white and black"), model.preprocess.restore(x[:1])[0],
+        (one[0].abs(), maps[1][0].abs()), fails, helps,
     )  # fmt: skip
 
 
-def _small_object() -> tuple[str, plots.Pixels, Half, Half]:
-    model, x, drawn = _pictures("small", 1, "resnet")
-    maps = dga.distilled_gradient_aggregation(model, x), dga.integrated_gradients(model, x)
-    shares = [float(metrics.energy_inside(a, drawn.masks)) for a in maps]
-    return (
-        "DGA spreads around a small object", model.preprocess.restore(x)[0],
-        (maps[0][0], f"DGA: on the\nobject {shares[0]:.0%}"), (maps[1][0], f"IG: {shares[1]:.0%}"),
+def _blob(count: int) -> _Case:
+    model, x, drawn = _pictures("watermark", count, "clever-hans")
+    maps = [_few(f, model, x, 9) for f in (dga.fullgrad, _ig)]
+    fails, helps = (metrics.energy_inside(a, drawn.watermarks) for a in maps)
+    return _Case(
+        "FullGrad: a blob covers the shortcut", "energy on the watermark", ("FullGrad", "IG"),
+        model.preprocess.restore(x[:1])[0], (maps[0][0], maps[1][0]), fails, helps,
     )  # fmt: skip
 
 
-def _smooth() -> tuple[str, plots.Pixels, Half, Half]:
-    model, x, drawn = _pictures("figures", 1, "smooth")
-    maps = dga.distilled_gradient_aggregation(model, x), dga.integrated_gradients(model, x)
-    shares = [float(metrics.energy_inside(a, drawn.masks)) for a in maps]
-    even = float(uniform_share(model, x))
-    return (
-        f"A smooth network: uniform share {even:.2f}", model.preprocess.restore(x)[0],
-        (maps[0][0], f"DGA: on the cat\n{shares[0]:.0%}"), (maps[1][0], f"IG: {shares[1]:.0%}"),
+def _any_class(count: int) -> _Case:
+    model, x, drawn = _pictures("test", count, "vgg")
+    other = (drawn.labels + 1) % 10
+    maps, likeness = [], []
+    for method in (dga.guided_backprop, _ig):
+        own, wrong = (
+            torch.cat([
+                method(model, part, k)
+                for part, k in zip(x.split(4), labels.split(4), strict=True)
+            ])
+            for labels in (drawn.labels, other)
+        )  # fmt: skip
+        maps.append(wrong[0])
+        likeness.append(metrics.rank_correlation(own, wrong))
+    return _Case(
+        f"Guided Backprop: the same map for {model.classes[int(drawn.labels[0])]} "
+        f"and for {model.classes[int(other[0])]}",
+        "rank correlation with the\nmap for another class", ("Guided BP", "IG"),
+        model.preprocess.restore(x[:1])[0], (maps[0], maps[1]), *likeness, percent=False,
     )  # fmt: skip
 
 
-def _noise() -> tuple[str, plots.Pixels, Half, Half]:
-    model, x, _ = _pictures("figures", 1, "resnet")
-    generator = torch.Generator().manual_seed(0)
-
-    def noisy(count: int) -> Tensor:
-        z = 0.01 * torch.randn((count, *x.shape[1:]), generator=generator, dtype=x.dtype)
-        return dga.distilled_gradient_aggregation(model, x + z, 0).mean(0)
-
-    def moved(a: Tensor, b: Tensor) -> float:
-        return float((a - b).norm() / b.norm())
-
-    once, again, many, others = noisy(1), noisy(1), noisy(5), noisy(5)
-    return (
-        "Invisible noise moves a DGA map", model.preprocess.restore(x)[0],
-        (once, f"two noisy copies\ndiffer by {moved(once, again):.0%}"),
-        (many, f"means of five:\n{moved(many, others):.0%}"),
+def _small_object(count: int) -> _Case:
+    model, x, drawn = _pictures("small", count, "resnet")
+    maps = [_few(f, model, x) for f in (_dga, _ig)]
+    fails, helps = (metrics.energy_inside(a, drawn.masks) for a in maps)
+    return _Case(
+        "DGA: it spreads around a small object", "energy on the object", ("DGA", "IG"),
+        model.preprocess.restore(x[:1])[0], (maps[0][0], maps[1][0]), fails, helps,
     )  # fmt: skip
 
 
