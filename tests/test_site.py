@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,11 @@ import pytest
 import dga
 
 ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    str(path.relative_to(ROOT / "notebooks").with_suffix(".html"))
+    for kind in ("*.ipynb", "*.md", "api/*.md", "assignments/*.md", "assignments/student/*/*.ipynb")
+    for path in (ROOT / "notebooks").glob(kind)
+)
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -76,6 +82,10 @@ def test_every_lesson_is_there_with_navigation_and_every_internal_link_leads_som
             assert f"{opens}.ipynb" in page.links
             for picture in page.pictures:
                 assert picture.get("alt"), f"{path.name}: {picture['src']} without alt text"
+            cells = json.loads((ROOT / "notebooks" / f"{path.stem}.ipynb").read_text())["cells"]
+            explorers = sum("explorers.explore_" in "".join(cell["source"]) for cell in cells)
+            stills = [p for p in page.pictures if p["alt"].startswith("An explorer as it starts")]
+            assert len(stills) == explorers, path.name
         for link in page.links + page.loaded:
             address, anchor = urldefrag(link)
             if address.startswith(("http", "mailto:", "data:", "javascript:")):
@@ -148,6 +158,62 @@ def test_page_in_chromium(browser, address, lesson):
     assert page.locator("mjx-merror").count() == 0, "an equation that MathJax cannot read"
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth)")
     assert not problems
+    page.close()
+
+
+# Texts, in all that can be opened, that stand out too little from the ground behind them.
+FAINT = """() => {
+    document.querySelectorAll('details').forEach(d => d.open = true);
+    document.getAnimations().forEach(a => a.finish());
+    const parse = c => [...c.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
+    const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3]));
+    const light = c => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+        const v = c[i] / 255;
+        return sum + weight * (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    }, 0.05);
+    const known = new Map([[null, {ground: [255, 255, 255], opacity: 1}]]);
+    const colours = e => {
+        if (!known.has(e)) {
+            const style = getComputedStyle(e), behind = colours(e.parentElement);
+            known.set(e, {ink: parse(style.color), opacity: behind.opacity * style.opacity,
+                          ground: over(parse(style.backgroundColor), behind.ground)});
+        }
+        return known.get(e);
+    };
+    const faint = new Set(), texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode.data.trim(), e = texts.currentNode.parentElement;
+        if (!text || !e.checkVisibility({visibilityProperty: true})) continue;
+        const {ink: [r, g, b, a], ground, opacity} = colours(e);
+        const shades = [light(ground), light(over([r, g, b, a * opacity], ground))];
+        if (Math.max(...shades) / Math.min(...shades) < 4.5) faint.add(e.className + ': ' + text);
+    }
+    return [...faint];
+}"""
+
+
+def test_on_a_phone_nothing_runs_out_of_the_page_or_fades_into_its_ground(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    for name in (*PAGES, "genindex.html", "search.html"):
+        page.goto(f"{address}/{name}")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= 390, name
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function("s => document.documentElement.dataset.theme === s", arg=scheme)
+            assert not page.evaluate(FAINT), (name, scheme)
+    page.close()
+
+
+def test_every_focus_is_seen(browser, address):
+    page = browser.new_page()
+    page.goto(f"{address}/01_gradients.html")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        unseen = page.evaluate("""() => {
+            const e = document.activeElement, {outlineStyle, boxShadow} = getComputedStyle(e);
+            return outlineStyle === 'none' && boxShadow === 'none' ? e.outerHTML : '';
+        }""")
+        assert not unseen
     page.close()
 
 

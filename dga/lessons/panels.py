@@ -243,6 +243,10 @@ STYLE = """
 .dga-explorer .dga-coarse { image-rendering: pixelated; }
 .dga-explorer .dga-panel .widget-html-content { line-height: 1.35; min-height: 2.7em; }
 .dga-explorer .dga-panel .widget-html { width: 100%; margin: 2px 0; }
+/* The arrow of a list is black in every theme. */
+[data-jp-theme-light="false"] .dga-explorer { --jp-widgets-dropdown-arrow: url("data:image/svg+xml,\
+%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E\
+%3Cpath d='M5 7l4 4 4-4' fill='none' stroke='white' stroke-width='2'/%3E%3C/svg%3E"); }
 .dga-busy .dga-picture { opacity: 0.35; }
 .dga-legend { display: flex; flex-flow: row wrap; gap: 0 24px; line-height: 1.5; }
 .dga-legend i { display: inline-block; width: 90px; height: 10px; border: 1px solid #bbb; }
