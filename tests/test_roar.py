@@ -63,6 +63,20 @@ def test_what_the_lesson_says_of_the_stored_run():
     for name in ("gi", "ig", "dga"):  # the old network's answers, mistakes included
         assert share(name, right) > share("none", right)
         assert share(name, ~right) < share("none", ~right) / 2
+
+    def alike(name: str, at: str) -> roar.Interval:
+        return roar.interval(cells["pictures", name, at] == right)
+
+    usual = alike("none", "0.0")
+    for at in roar.shares():  # DGA's holes leak most, at every share; the controls' do not
+        others = [alike(name, at).mean for name in roar.RIVALS]
+        assert alike("dga", at).mean > max(others)
+        assert alike("dga", at).low > usual.high
+        assert max(alike(name, at).mean for name in ("random", "edges", "centre")) < usual.mean
+    told = {name: roar.interval(cells["holes", name, "0.5"]) for name in (*roar.RIVALS, "dga")}
+    assert min(told[name].low for name in ("edges", "gi", "ig", "dga")) > 0.45
+    assert told["random"].low < 0.1 < told["random"].high
+    assert told["centre"].low < 0.1 < told["centre"].high
     assert (
         roar.interval(cells["pictures", "dga", "0.5"], cells["pictures", "random", "0.5"]).low > 0
     )

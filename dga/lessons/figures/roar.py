@@ -230,7 +230,7 @@ def _photograph(axes: Axes, model: Any, x: Tensor, title: str) -> str:
 
 def _few_levels(picture: Pixels) -> Pixels:
     """Fewer shades, which keep the file small."""
-    return np.round(picture * 12).astype(np.float32) / np.float32(12)
+    return np.round(picture * 9).astype(np.float32) / np.float32(9)
 
 
 # ------------------------------------------------------------------------------------ accuracies
@@ -359,41 +359,61 @@ def dga_minus_rivals() -> None:
     )
 
 
-def same_mistakes() -> None:
-    """How often retrained networks are right where the first one was right, and where it was wrong.
+def leakage() -> None:
+    """What the holes tell: classes read from them alone, and agreement with the first network.
 
     Example:
-        >>> same_mistakes()  # doctest: +ELLIPSIS
-        Accuracy where the first network was right and where it was wrong: ...
+        >>> leakage()  # doctest: +ELLIPSIS
+        Left: accuracy of networks that see only the holes, ...
     """
-    cells = stored()
-    rows = ("none", *RIVALS, "dga")
-    right = cells["first", "none", "0.0"][0]
-    figure = Figure(figsize=(9.6, 0.36 * len(rows) + 1.3), dpi=100)
-    high = figure.get_size_inches()[1]
-    axes = figure.subplots()
-    figure.subplots_adjust(0.2, 0.62 / high, 0.985, 1 - 0.6 / high)
-    words = []
-    for place, name in enumerate(rows):
-        cell = cells["pictures", name, "0.0" if name == "none" else "0.5"]
-        parts = [interval(cell[:, where]) for where in (right, ~right)]
-        axes.plot([i.mean for i in parts], [place, place], color="0.8", lw=1.5, zorder=0)
-        for i, mark in zip(parts, "o^", strict=True):
-            _dot(axes, i, place, COLOURS[name], mark, hollow=mark == "^")
-        words.append(f"{NAMES[name]} {parts[0].mean:.2f} and {parts[1].mean:.2f}")
-    axes.set_yticks(range(len(rows)), [NAMES[name] for name in rows], fontsize=11)
-    axes.set_ylabel("removed first by", fontsize=11)
-    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.6))
-    axes.set_xlabel("accuracy of retrained networks, half of the pixels removed", fontsize=11)
-    figure.text(0.5, 0.995, f"△ where the first network was wrong ({int((~right).sum())} pictures)"
-                f"      ● where it was right ({int(right.sum())})",
-                ha="center", va="top", fontsize=11.5)  # fmt: skip
-    _plain(axes)
+    cells, at, rows = stored(), shares(), (*RIVALS, "dga")
+    first = cells["first", "none", "0.0"]
+    figure = Figure(figsize=(10.4, 4.9), dpi=100, layout="constrained")
+    holes, alike = figure.subplots(1, 2, width_ratios=(1, 1.35))
+    told = {name: interval(cells["holes", name, "0.5"]) for name in rows}
+    for row, name in enumerate(rows):
+        _dot(holes, told[name], row, COLOURS[name])
+    holes.axvline(0.1, color="black", lw=1, ls=":")
+    holes.text(0.115, 2.5, "chance", fontsize=11, va="center")
+    holes.set_yticks(range(len(rows)), [NAMES[name] for name in rows], fontsize=11)
+    holes.set(xlim=(0, 0.7), ylim=(len(rows) - 0.5, -0.5))
+    holes.set_xlabel("accuracy", fontsize=11)
+    holes.set_ylabel("removed first by", fontsize=11)
+    holes.set_title("networks that see only the holes,\nhalf of the pixels removed", fontsize=11.5)
+    percent, ends = [100 * float(share) for share in at], {}
+    for name in rows:
+        found = [interval(cells["pictures", name, share] == first) for share in at]
+        means = [i.mean for i in found]
+        reach = [[i.mean - i.low for i in found], [i.high - i.mean for i in found]]
+        alike.errorbar(percent, means, reach, color=COLOURS[name], ls=_DASHES.get(name, "-"),
+                       lw=3 if name == "dga" else 1.8, capsize=2)  # fmt: skip
+        ends[name] = means[-1]
+    usual = interval(cells["pictures", "none", "0.0"] == first).mean
+    alike.axhline(usual, color="black", lw=1, ls=":")
+    alike.text(percent[0] - 2, 0.522, f"dotted: networks that see all pixels, {usual:.2f}",
+               fontsize=11)  # fmt: skip
+    for name, height in _spread(ends, 0.03).items():
+        leader = {"arrowstyle": "-", "color": COLOURS[name], "lw": 0.7}
+        place = (percent[-1] + 5, height)
+        alike.annotate(NAMES[name], (percent[-1], ends[name]), place, color=COLOURS[name],
+                       va="center", fontsize=11, arrowprops=leader)  # fmt: skip
+    alike.set(xlim=(percent[0] - 5, percent[-1] + 52), xticks=percent, ylim=(0.5, 1))
+    alike.set_xlabel("% of the pixels removed", fontsize=11)
+    alike.set_ylabel("both right or both wrong", fontsize=11)
+    alike.set_title("retrained networks: share of pictures on which\nthey agree with the old "
+                    "network", fontsize=11.5)  # fmt: skip
+    for axes in (holes, alike):
+        _plain(axes)
+    middle = {name: interval(cells["pictures", name, "0.5"] == first).mean for name in rows}
     plots.show(
         figure,
-        "Accuracy where the first network was right and where it was wrong: "
-        + "; ".join(words) + ".",
-    )  # fmt: skip
+        "Left: accuracy of networks that see only the holes, half of the pixels removed: "
+        + ", ".join(f"{NAMES[name]} {i.mean:.2f}" for name, i in told.items())
+        + ". Right: share of pictures on which retrained networks and the first are both right "
+        + "or both wrong, against the share removed; at one half: "
+        + ", ".join(f"{NAMES[name]} {value:.2f}" for name, value in middle.items())
+        + f". Networks that see all pixels: {usual:.2f}.",
+    )
 
 
 def three_questions(at: tuple[str, str] = ("0.1", "0.5")) -> None:
