@@ -285,7 +285,7 @@ def run(stage: str, name: str, wanted: list[str], batch: int = 4) -> None:
 
 
 def findings(name: str) -> None:
-    """Why DGA moves, in float64, medians over pictures: build/frontier/findings/NETWORK.csv."""
+    """Why DGA moves, in float64, medians over four pictures, written as they are found."""
     model = network(name).double()
     x = torch.cat(list(pictures(name, model, "search").values())[:4]).double()
     targets = Engine(model, x).targets
@@ -299,6 +299,7 @@ def findings(name: str) -> None:
 
     def note(finding: int, what: str, value: float) -> None:
         rows.append([finding, what, f"{value:.4g}"])
+        write(KEPT / "findings" / f"{name}.csv", rows)
 
     def sequence(z: Tensor) -> list[Any]:
         return list(dga.distill(model, z, targets))
@@ -326,8 +327,6 @@ def findings(name: str) -> None:
         note(2, f"entries flipped in the masks of step {n}", float(flips[n].double().mean()))
         note(2, f"distilled input {n} moved", far(noisy[n].distilled, clean[n].distilled))
         note(2, f"attribution {n} moved", far(noisy[n].attribution, clean[n].attribution))
-    for level in (1e-10, 1e-6, 1e-4, 1e-2):
-        note(3, f"DGA moved by {level}", far(summed(sequence(x + level * noise)), map_))
     for apart in (1, 2):
         shares = [
             float((~a.extreme & ~b.extreme).sum() / (~a.extreme).sum())
@@ -339,7 +338,8 @@ def findings(name: str) -> None:
         z = x + level * noise
         note(5, f"masks frozen, moved by {level}", far(frozen(z), map_))
         note(5, f"IG moved by {level}", far(_IG(model, z, targets), plain_ig))
-    write(KEPT / "findings" / f"{name}.csv", rows)
+    for level in (1e-10, 1e-6, 1e-4, 1e-2):
+        note(3, f"DGA moved by {level}", far(summed(sequence(x + level * noise)), map_))
 
 
 def write(path: Path, rows: list[list[Any]], about: str = "") -> None:
@@ -364,21 +364,25 @@ REFERENCE = {31: "dga", 61: "dga-60", 62: "dga-60", 123: "dga-122", 124: "dga-12
 
 
 def table(stages: tuple[str, ...], file: str) -> None:
-    """Means, medians of what noise moves, and differences to plain DGA of equal passes (Holm)."""
+    """Means, medians of what noise moves, and differences to plain DGA of equal passes (Holm).
+
+    Of the pictures that every variant has done.
+    """
     header = ["stage", "network", "method", "passes", "pictures", "lerf", "morf"]
     header += [f"moved_{level}" for level in NOISES]
     header += [f"{m}_minus_dga{end}" for m in ("lerf", "morf") for end in ("", "_low", "_high")]
     rows: list[list[Any]] = [header]
     for stage, name in product(stages, NETWORKS):
-        scores = kept(stage, name)
+        done = kept(stage, name)
+        every = set.intersection(*map(set, done.values())) if done else set()
+        scores = {v: {key: of[key] for key in sorted(every)} for v, of in done.items() if every}
         found: dict[tuple[str, int], tuple[float, float, float]] = {}
         for variant, of in scores.items():
             plain = scores.get(REFERENCE[VARIANTS[variant][0]], {})
-            both = [key for key in of if key in plain]
-            if plain is of or len(both) < 2:
+            if plain is of or not plain:
                 continue
             for measure in (0, 1):
-                gaps = torch.tensor([of[key][measure] - plain[key][measure] for key in both])
+                gaps = torch.tensor([of[key][measure] - plain[key][measure] for key in plain])
                 mean, low, high = map(float, bootstrap_interval(gaps))
                 found[variant, measure] = mean, low, high
         corrected = dict(zip(found, holm_intervals(list(found.values())), strict=True))
@@ -405,7 +409,8 @@ def tables() -> None:
             with open(path, newline="") as file:
                 rows += [[name, *row] for row in csv.reader(file)]
     command = "# python tests/tools/frontier.py findings NETWORK, then table\n"
-    write(DATA / "results" / "stability_findings.csv", rows, command)
+    if len(rows) > 1:
+        write(DATA / "results" / "stability_findings.csv", rows, command)
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from dga.zoo.files import DATA
 
 MEASURED = DATA / "results/stability.csv"
 _NETWORKS = {
-    "resnet": "our ResNet, drawn pictures",
-    "squeezenet1_1": "SqueezeNet 1.1, photographs",
-    "efficientnet_lite0": "EfficientNet-Lite0, photographs",
+    "resnet": "our ResNet (drawn)",
+    "squeezenet1_1": "SqueezeNet 1.1",
+    "efficientnet_lite0": "EfficientNet-Lite0",
 }
 # Variants that are drawn: label, colour.
 _DRAWN = {
@@ -69,7 +69,7 @@ def frontier(path: Path = MEASURED) -> None:
     networks = [name for name in _NETWORKS if any(row["network"] == name for row in rows)]
     figure = Figure(figsize=(11.5, 7.2), dpi=100)
     grid = figure.subplots(2, len(networks), squeeze=False, sharex="col")
-    figure.subplots_adjust(left=0.07, right=0.985, top=0.9, bottom=0.09, hspace=0.1, wspace=0.26)
+    figure.subplots_adjust(left=0.07, right=0.985, top=0.95, bottom=0.09, hspace=0.1, wspace=0.26)
     for column, network in enumerate(networks):
         own = [row for row in rows if row["network"] == network]
         for axes, measure in zip(grid[:, column], ("lerf", "morf"), strict=True):
@@ -79,18 +79,18 @@ def frontier(path: Path = MEASURED) -> None:
                 label, colour = _DRAWN[row["method"]]
                 x, y = float(row["moved_0.001"]), float(row[measure])
                 axes.plot(x, y, "o", color=colour, ms=float(row["passes"]) ** 0.5, zorder=3)
+                below = row["method"] in ("sketch", "dga-2-copies")
                 axes.annotate(
-                    f"{label}, {row['passes']}", (x, y), xytext=(0, 8), color=colour,
-                    textcoords="offset points", ha="center", fontsize=9.5, zorder=4,
+                    f"{label}, {row['passes']}", (x, y), xytext=(0, -18 if below else 8),
+                    textcoords="offset points", color=colour, ha="center", fontsize=9.5, zorder=4,
                 )  # fmt: skip
-            edge = 0.15 * (max(spread) - min(spread)) + 1e-3
-            axes.set(xscale="log", xlim=(0.002, 1), ylim=(min(spread) - edge, max(spread) + edge))
+            edge = 0.2 * (max(spread) - min(spread)) + 1e-3
+            axes.set(xscale="log", xlim=(0.001, 1), ylim=(min(spread) - edge, max(spread) + edge))
             axes.set_xticks([0.01, 0.1, 1], ["1 %", "10 %", "100 %"])
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.spines[["top", "right"]].set_visible(False)
-        counts = {int(row["pictures"]) for row in own}
-        n = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-        grid[0, column].set_title(f"{_NETWORKS[network]} ({n})", fontsize=11)
+        n = own[0]["pictures"]
+        grid[0, column].set_title(f"{n} pictures: {_NETWORKS[network]}", fontsize=11)
         grid[0, column].set_ylabel("LeRF, higher is better", fontsize=10.5)
         grid[1, column].set_ylabel("MoRF, lower is better", fontsize=10.5)
         grid[1, column].set_xlabel("noise of .001 moves the map by", fontsize=10.5)
