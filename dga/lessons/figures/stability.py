@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -23,8 +24,8 @@ _DRAWN = {
     "dga": ("DGA", plots.COLOURS["dga"]),
     "dga-60": ("DGA", plots.COLOURS["dga"]),
     "dga-122": ("DGA", plots.COLOURS["dga"]),
-    "dga-2-copies": ("2 DGA averaged", "#7f7f7f"),
-    "sketch": ("first sketch", "#7f7f7f"),
+    "dga-2-copies": ("2 DGA averaged", "#e69f00"),
+    "sketch": ("sketch", "#7f7f7f"),
     "stable-15": ("stable", plots.COLOURS["stable"]),
     "stable": ("stable", plots.COLOURS["stable"]),
     "stable-61": ("stable", plots.COLOURS["stable"]),
@@ -69,21 +70,26 @@ def frontier(path: Path = MEASURED) -> None:
     networks = [name for name in _NETWORKS if any(row["network"] == name for row in rows)]
     figure = Figure(figsize=(11.5, 7.2), dpi=100)
     grid = figure.subplots(2, len(networks), squeeze=False, sharex="col")
-    figure.subplots_adjust(left=0.07, right=0.985, top=0.95, bottom=0.09, hspace=0.1, wspace=0.26)
+    figure.subplots_adjust(left=0.07, right=0.97, top=0.95, bottom=0.09, hspace=0.1, wspace=0.26)
     for column, network in enumerate(networks):
         own = [row for row in rows if row["network"] == network]
         for axes, measure in zip(grid[:, column], ("lerf", "morf"), strict=True):
             axes.axvspan(1e-3, 0.05, color="#e8f3ec", zorder=0)  # the goal
             spread = [float(row[measure]) for row in own]
-            for row in own:
-                label, colour = _DRAWN[row["method"]]
-                x, y = float(row["moved_0.001"]), float(row[measure])
-                axes.plot(x, y, "o", color=colour, ms=float(row["passes"]) ** 0.5, zorder=3)
-                below = row["method"] in ("sketch", "dga-2-copies")
-                axes.annotate(
-                    f"{label}, {row['passes']}", (x, y), xytext=(0, -18 if below else 8),
-                    textcoords="offset points", color=colour, ha="center", fontsize=9.5, zorder=4,
-                )  # fmt: skip
+            for label, colour in dict(_DRAWN.values()).items():
+                points = sorted(
+                    (int(r["passes"]), float(r["moved_0.001"]), float(r[measure]))
+                    for r in own
+                    if _DRAWN[r["method"]][0] == label
+                )
+                if not points:
+                    continue
+                passes, x, y = zip(*points, strict=True)
+                axes.plot(x, y, "-", color=colour, lw=1, zorder=2)
+                axes.scatter(x, y, [float(p) for p in passes], colour, zorder=3)
+                for number, at in zip(passes, zip(x, y, strict=True), strict=True):
+                    _write(axes, str(number), at, (0, -14), colour)
+                _write(axes, label, (x[-1], y[-1]), (0, 8), colour)
             edge = 0.2 * (max(spread) - min(spread)) + 1e-3
             axes.set(xscale="log", xlim=(0.001, 1), ylim=(min(spread) - edge, max(spread) + edge))
             axes.set_xticks([0.01, 0.1, 1], ["1 %", "10 %", "100 %"])
@@ -100,4 +106,12 @@ def frontier(path: Path = MEASURED) -> None:
         "thousandth moves the map, logarithmic. Plain DGA lies at the right, near a third; stable "
         "DGA at the left, at or near the shaded goal of 5 percent, at a similar height. Numbers "
         "at the marks are passes.",
+    )
+
+
+def _write(
+    axes: Axes, text: str, at: tuple[float, float], shift: tuple[int, int], colour: str
+) -> None:
+    axes.annotate(
+        text, at, xytext=shift, textcoords="offset points", color=colour, ha="center", fontsize=9.5
     )
