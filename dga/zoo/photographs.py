@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections import Counter
 from contextlib import suppress
@@ -19,6 +20,7 @@ _NOT_READ = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
 _PNG = b"\x89PNG\r\n\x1a\n"  # with which such a file begins
 # Two copies, as turning upright needs, take less than a gigabyte.
 _MOST_PIXELS = 110_000_000
+_MOST_ROWS = 1_000_000  # each of which takes memory of its own
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,7 +47,7 @@ def load_photo(source: str | Path | bytes) -> Image.Image:
 
     Raises:
         ValueError: naming the source, if it cannot be read as an image, has more than 110 million
-            pixels, or its depth is one that Pillow would show black.
+            pixels or a side of more than a million, or a depth that Pillow would show black.
         TypeError: if the source is none of these.
 
     Example:
@@ -104,11 +106,15 @@ def _decoded(file: Any) -> Image.Image:
 
 
 def _without_metadata(file: Any) -> bytes:
-    """A PNG file without its EXIF and texts, any damage in which Pillow takes for that of all."""
+    """A PNG or AVIF file without its EXIF, any damage in which Pillow takes for that of all."""
     with open(file, "rb") if isinstance(file, str) else io.BytesIO(file.getvalue()) as opened:
-        if opened.read(len(_PNG)) != _PNG:
-            raise ValueError("not a PNG file")
-        content = _PNG + opened.read()
+        content = opened.read(len(_PNG))
+        if content != _PNG and content[4:] != b"ftyp":
+            raise ValueError("neither a PNG nor an AVIF file")
+        content += opened.read()
+    if not content.startswith(_PNG):
+        # An item of another kind is not looked at; which way is up stands elsewhere.
+        return re.sub(rb"(infe.{8})Exif", rb"\1none", content, flags=re.DOTALL)
     kept, start = [_PNG], len(_PNG)
     while start < len(content):
         end = start + 12 + int.from_bytes(content[start : start + 4], "big")
@@ -125,9 +131,16 @@ def _upright(photo: Any) -> Image.Image:
         raise ValueError(
             f"{width} x {height} are more than {_MOST_PIXELS:,} pixels; make it smaller"
         )
-    # Strips of a TIFF that are missing would be black, without a word from Pillow.
-    if photo.format == "TIFF" and max(extents[3] for _, extents, *_ in photo.tile) < height:
-        raise ValueError("it holds fewer rows than it says")
+    if height > _MOST_ROWS or width > _MOST_ROWS:
+        raise ValueError(f"{width} x {height}: a side has more than {_MOST_ROWS:,} pixels")
+    orientation = None
+    if photo.format == "TIFF":
+        # Strips that are missing would be black, without a word from Pillow.
+        if max(extents[3] for _, extents, *_ in photo.tile) < photo.tag_v2[0x0101]:
+            raise ValueError("it holds fewer rows than it says")
+        # Pillow turns it after loading, and fails on tags of a wrong type.
+        orientation = photo.tag_v2.get(0x0112) or _orientation(photo)
+        photo.load_end = lambda: None
     wide = ";16" in str(photo.tile)  # how the file stores a colour, told only before loading
     photo.load()
     if wide and not photo.mode.startswith("I"):
@@ -135,7 +148,7 @@ def _upright(photo: Any) -> Image.Image:
         colours = [band for band in photo.getbands() if band not in "AX"]
         if max(photo.getchannel(band).getextrema()[1] for band in colours) < 64:
             raise ValueError("its colours use a part of 16 bits only; save it with 8 bits a colour")
-    turn = _TURNS.get(_orientation(photo))
+    turn = _TURNS.get(orientation or _orientation(photo))
     upright = to_rgb(photo if turn is None else photo.transpose(turn))
     if upright is photo:  # a plain image, without its file
         upright = photo.copy()
