@@ -261,7 +261,8 @@ def _any_class(count: int) -> _Case:
         f"Guided Backprop: the same map for {model.classes[int(drawn.labels[0])]} "
         f"and for {model.classes[int(other[0])]}",
         "rank correlation with the\nmap for another class", ("Guided BP", "IG"),
-        model.preprocess.restore(x[:1])[0], (maps[0], maps[1]), *likeness, percent=False,
+        model.preprocess.restore(x[:1])[0], (maps[0], maps[1]), likeness[0], likeness[1],
+        percent=False,
     )  # fmt: skip
 
 
