@@ -47,13 +47,8 @@ def measured(path: Path = MEASURED) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     size = {(r["network"], r["stage"]): int(r["pictures"]) for r in rows if r["method"] == "stable"}
-    chosen = {
-        network: max(
-            ("whole", "confirm"), key=lambda stage, network=network: size.get((network, stage), 0)
-        )
-        for network in _NETWORKS
-    }
-    return [row for row in rows if chosen.get(row["network"]) == row["stage"]]
+    whole = {n for n in _NETWORKS if size.get((n, "whole"), 0) >= size.get((n, "confirm"), 0)}
+    return [row for row in rows if (row["stage"] == "whole") == (row["network"] in whole)]
 
 
 def frontier(path: Path = MEASURED) -> None:
