@@ -174,7 +174,6 @@ VARIANTS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "map-blurred": (61, partial(two_stages, rank_blur=0.01, noise_under_masks=0.3, map_blur=0.01)),
     "dga-60-blurred": (61, with_blur(_DGA, 0.01, steps=60)),
     "ig-blurred": (31, with_blur(_IG, 0.01)),
-    "dga-copies-2": (62, averaged(2, 0.3)),
     "noise-apart": (61, partial(two_stages, noise_under_masks=0.3, noise_counts=False)),
     "apart-blurred-1": (
         61,
