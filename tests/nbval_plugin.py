@@ -5,7 +5,6 @@
 - figures are compared by decoded pixels: mean absolute difference at most 2 of 255
 - with the tag "coarse-figure" by the means of blocks of 16 x 16 pixels, at most 4 of 255: for maps
   made of ranks, whose specks another processor moves
-- kernels need not import PyTorch each (forked_kernels.py)
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ import base64
 import io
 import re
 
-import nbval.kernel
 import numpy as np
-from forked_kernels import forked
 from nbval.plugin import IPyNbCell
 from PIL import Image
 
@@ -100,4 +97,3 @@ def _runtest(cell):
 
 
 IPyNbCell.compare_outputs, IPyNbCell.runtest = _compare_outputs, _runtest
-nbval.kernel.start_new_kernel = forked(nbval.kernel.start_new_kernel)
