@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import NamedTuple
 
-Interval = tuple[float, float, float]  # mean, low, high
+
+class Interval(NamedTuple):
+    """A mean, or a mean difference, and its interval.
+
+    Example:
+        >>> Interval(0.1, -0.1, 0.3).low
+        -0.1
+    """
+
+    mean: float
+    low: float
+    high: float
 
 
-def holm_intervals(intervals: Sequence[Interval]) -> list[Interval]:
+def holm_intervals(intervals: Sequence[tuple[float, float, float]]) -> list[Interval]:
     """95 % intervals of many differences, widened so that all of them hold together (Holm, 1979).
 
     Of m intervals the one farthest from 0, measured by its side towards 0, is widened to the level
@@ -42,5 +54,5 @@ def holm_intervals(intervals: Sequence[Interval]) -> list[Interval]:
         factor = normal.inv_cdf(1 - 0.025 / (len(intervals) - passed)) / usual
         low, high = mean - factor * (mean - low), mean + factor * (high - mean)
         found = found and not low <= 0 <= high
-        widened[k] = (mean, low, high) if found else (mean, min(low, 0.0), max(high, 0.0))
+        widened[k] = Interval(mean, *((low, high) if found else (min(low, 0.0), max(high, 0.0))))
     return [widened[k] for k in range(len(intervals))]

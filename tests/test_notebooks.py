@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import json
 import re
 from pathlib import Path
+from types import CodeType
 
 import nbformat
 import pytest
@@ -46,6 +48,37 @@ def test_a_folded_cell_is_folded_everywhere(path):
             "hide-input" in meta.get("tags", []), meta.get("cellView") == "form", title,
         }  # fmt: skip
         assert len(signs) == 1, "".join(cell["source"])[:60]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_what_is_visible_rests_on_what_is_visible(path):
+    """No visible cell reads a name that a folded one was the last to define."""
+    last: dict[str, bool] = {}  # name -> whether the cell that defined it last is folded
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        code = compile(re.sub(r"(?m)^[%!].*", "", "".join(cell["source"])), "cell", "exec")
+        if not folded(cell):
+            hidden = [name for name in _read(code) if last.get(name)]
+            assert not hidden, f"{hidden} in: {''.join(cell['source'])[:60]}"
+        last |= dict.fromkeys(_stored(code), folded(cell))
+
+
+def _read(code: CodeType) -> set[str]:
+    """Names that a cell takes from before: read, also in its functions, before it stores them."""
+    found, own = set(), set()
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_NAME", "LOAD_GLOBAL") and step.argval not in own:
+            found.add(step.argval)
+        if step.opname == "STORE_NAME":
+            own.add(step.argval)
+        if isinstance(step.argval, CodeType):
+            found |= _read(step.argval) - own
+    return found
+
+
+def _stored(code: CodeType) -> set[str]:
+    return {s.argval for s in dis.get_instructions(code) if s.opname == "STORE_NAME"}
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)

@@ -36,11 +36,10 @@ def test_intervals_hold_pictures_and_seeds():
     one, other = (cells["pictures", name, "0.5"] for name in ("dga", "ig"))
     difference = one.double().mean(0) - other.double().mean(0)
     of_pictures = 1.96 * float(difference.std()) / 2000**0.5
-    i, many = roar.interval(one, other), roar.interval(one, other, 20)
+    i = roar.interval(one, other)
     assert i.mean == pytest.approx(float(difference.mean()))
     seeds = 1.96 * (2 / 3 * roar._training_variance()) ** 0.5
     assert i.high - i.mean == pytest.approx((of_pictures**2 + seeds**2) ** 0.5, rel=1e-3)
-    assert many.low < i.low < i.high < many.high
     # A bootstrap over both, which finds two thirds of the variance of three seeds.
     generator = torch.Generator().manual_seed(0)
     means = torch.stack([
@@ -81,7 +80,8 @@ def test_what_the_lesson_says_of_the_stored_run():
         roar.interval(cells["pictures", "dga", "0.5"], cells["pictures", "random", "0.5"]).low > 0
     )
     assert roar.interval(cells["road", "dga", "0.5"], cells["road", "ig", "0.5"]).high < 0
-    assert roar.interval(cells["road", "dga", "0.1"], cells["road", "ig", "0.1"]).holds_zero
+    few = roar.interval(cells["road", "dga", "0.1"], cells["road", "ig", "0.1"])
+    assert few.low <= 0 <= few.high
 
 
 @pytest.mark.parametrize(

@@ -219,20 +219,21 @@ def table1() -> list[Row]:
 def difference(row: Mapping[str, str]) -> Interval:
     """DGA minus a method as stored, corrected for all comparisons of its table."""
     mean, low, high = (float(row[f"dga_minus{end}"]) for end in ("", "_low", "_high"))
-    return mean, low, high
+    return Interval(mean, low, high)
 
 
 def roar() -> Row:
     """Fig. 6 on CIFAR-10: retrained accuracies against the rival that hurts most."""
     cells, known = figures.stored(), figures.shares()
-    found = []
+    names, means, gaps = [], [], []
     for share in known:
         right = {m: cells["pictures", m, share] for m in (*RETRAINED, "dga")}
         best = min(RETRAINED, key=lambda m: float(right[m].double().mean()))
-        gap = figures.interval(right[best], right["dga"], len(known))
-        means = f"DGA {right['dga'].double().mean():.3f}, {SHORT[best]} "
-        means += f"{right[best].double().mean():.3f}"
-        found.append((f"{float(share):.0%} removed", means, verdict(gap.low, gap.high)))
+        gaps.append(figures.interval(right[best], right["dga"]))
+        names.append(f"{float(share):.0%} removed")
+        means.append(", ".join(f"{SHORT[m]} {right[m].double().mean():.3f}" for m in ("dga", best)))
+    verdicts_ = [verdict(low, high) for _, low, high in holm_intervals(gaps)]
+    found = list(zip(names, means, verdicts_, strict=True))
     seeds, pictures = right["dga"].shape
     return Row(
         "Retrained without the top pixels by DGA, networks do worst (ROAR, Fig. 6)", "07",

@@ -105,7 +105,7 @@ def photographs(
             mean, low, high = (float(row[f"dga_minus{end}"]) for end in ("", "_low", "_high"))
             if row["measure"] in ("morf", "fine morf"):
                 mean, low, high = -mean, -high, -low
-            found[row["measure"], row["method"], kind] = (mean, low, high)
+            found[row["measure"], row["method"], kind] = Interval(mean, low, high)
     return found, words
 
 
