@@ -295,9 +295,10 @@ def test_help_ends_with_examples_that_can_be_called(command):
         assert options.command == command
 
 
-def test_help_of_the_command_itself():
-    done = call("--help")
-    assert done.returncode == 0 and "example: dga explain chelsea" in done.stdout
+def test_help_of_the_command_itself(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0 and "example: dga explain chelsea" in capsys.readouterr().out
 
 
 @pytest.fixture

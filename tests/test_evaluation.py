@@ -7,8 +7,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -443,25 +441,6 @@ def test_many_without_sysconf(model, monkeypatch):
     """As on Windows, where nothing tells how much memory there is."""
     monkeypatch.delattr(os, "sysconf")
     assert len(list(dga.attribute_many(dga.gradient, model, torch.rand(3, 3, 16, 16)))) == 3
-
-
-def test_several_processes_write_what_one_writes(folder, tmp_path):
-    """Two processes as torchrun starts them, which find part of the work done."""
-    given = {"methods": ("random", "gi"), "batch": 1, "limit": 3}
-    evaluate_folder(dga.load_model("vgg"), folder, tmp_path / "one.csv", **given)
-    shutil.copytree(tmp_path / "one.parts", tmp_path / "two[1].parts")
-    for unit in ("000000-random", "000001-gi", "000002-random", "000002-gi"):
-        (tmp_path / "two[1].parts" / f"{unit}.csv").unlink()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-               "--nproc-per-node", "2", "-m", "dga", "evaluate", "--model", "vgg", "--images",
-               str(folder), "--methods", "random", "gi", "--batch", "1", "--limit", "3",
-               "--device", "cpu", "--output", str(tmp_path / "two[1].csv")]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("| Gradient*Input |") == 1  # the first process alone speaks
-    assert contents(tmp_path / "one.parts") == contents(tmp_path / "two[1].parts")
-    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two[1].csv").read_bytes()
 
 
 def test_random_order_does_not_depend_on_the_batch(model):
