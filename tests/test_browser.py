@@ -166,6 +166,19 @@ def explorers_of(page):
 CONTROLS = ".noUi-handle, select, input[type=number]"
 
 
+def assert_named(explorer):
+    """Names and values for screen readers; room for the fast sliders."""
+    for handle in explorer.locator("[role=slider]").all():
+        assert handle.get_attribute("aria-label") and handle.get_attribute("aria-valuetext")
+    for control in explorer.locator("select").all():
+        assert control.evaluate("e => e.labels.length && e.labels[0].innerText")
+    for panel in explorer.locator(".dga-panel").all():
+        assert panel.locator("img").get_attribute("alt").startswith(panel.locator("b").inner_text())
+    width = explorer.bounding_box()["width"]
+    for slider in explorer.locator(".widget-slider.dga-wide").all():
+        assert slider.bounding_box()["width"] > 0.95 * width
+
+
 def move_widgets(page, everything):
     """Every explorer in the page reacts to the keyboard; times in milliseconds by its kind."""
     times = {}
@@ -173,6 +186,7 @@ def move_widgets(page, everything):
         assert explorer.locator(".dga-picture").evaluate_all(
             "all => all.length && all.every(i => i.complete && i.naturalWidth)"
         )
+        assert_named(explorer)
         controls = explorer.locator(CONTROLS)
         line = settle(page, explorer)
         # Lists of pictures and networks come first, a kind's own controls last.
@@ -262,6 +276,15 @@ def test_lesson_runs_in_the_browser(notebook, page, name, request):
     views = [o for o in outputs if WIDGET in o.get("data", {})]
     assert page.locator(".dga-explorer").count() == len(views)
     times = move_widgets(page, request.config.getoption("--slow"))
+    # Keys that change or delete a cell, unless they are kept away.
+    for explorer in page.locator(".dga-explorer").all():
+        explorer.locator(CONTROLS).last.focus()
+        for key in ("r", "m", "d", "d"):
+            page.keyboard.press(key)
+    kept = page.evaluate(CELLS)
+    assert [(c["cell_type"], c["source"]) for c in kept] == [
+        (c["cell_type"], c["source"]) for c in cells
+    ]
     print(name, {kind: f"{time:.0f} ms" for kind, time in times.items()})
     # Pictures in the text (markdown) are found beside the notebook.
     broken = page.evaluate(
