@@ -135,6 +135,8 @@ def curves(model: Classifier, x: Tensor, maps: Mapping[str, Tensor]) -> None:
 def removed(model: Classifier, x: Tensor, attribution: Tensor, top: float, kept: float) -> None:
     """The picture, without its most relevant pixels, and with nothing but them.
 
+    Each with the class that is then most probable; in the middle with the picture's own as well.
+
     Args:
         model: see `photograph`.
         x, attribution: (1, C, H, W).
@@ -153,15 +155,19 @@ def removed(model: Classifier, x: Tensor, attribution: Tensor, top: float, kept:
     stays = metrics.top_pixels(attribution, kept)[:, None]
     seen = torch.cat([x, torch.where(gone, grey, x), torch.where(stays, x, grey)])
     with torch.no_grad():
-        best = model(seen).softmax(1).max(1)
-    said = [
-        f"{model.classes[k]} ({p:.0%})"
-        for k, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
+        p = model(seen).softmax(1)
+    asked = int(p[0].argmax())
+    said = [_sure(model, row, row.argmax()) for row in p]
+    if p[1].argmax() != asked:
+        said[1] += f", {_sure(model, p[1], asked)}"
     titles = ["all pixels", f"without the top {top:.0%}", f"only the top {kept:.0%}"]
     columns = [f"{title}:\n{name}" for title, name in zip(titles, said, strict=True)]
     figure = _titled(list(model.preprocess.restore(seen)), columns)
     plots.show(figure, "; ".join(column.replace("\n", " ") for column in columns) + ".")
+
+
+def _sure(model: Classifier, p: Tensor, k: int | Tensor) -> str:
+    return f"{model.classes[int(k)]} ({p[k]:.0%})"
 
 
 def two_networks(picture: Pixels, maps: Mapping[str, Tensor]) -> None:
@@ -180,7 +186,7 @@ def two_networks(picture: Pixels, maps: Mapping[str, Tensor]) -> None:
     plots.show(
         figure,
         "A drawn cat on a meadow. The heatmap of the network that names objects is bright on its "
-        "face; that of the network that names scenes is bright around the cat.",
+        "face; that of the network that names scenes is bright around the cat, mostly on the sky.",
     )
 
 
