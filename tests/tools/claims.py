@@ -33,8 +33,7 @@ ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "notebooks" / "results.md"
 RIVALS = ("gi", "gbp", "ig", "fg", "gig")  # of Table 1
 RETRAINED = ("gi", "ig", "fg")  # of Fig. 6, as far as they were retrained here
-SHORT = {"gi": "G\\*I", "gbp": "GBP", "ig": "IG", "fg": "FG", "gig": "GIG", "dga": "DGA",
-         "ig-cut": "IG cut"}  # fmt: skip
+SHORT = {"gi": "G\\*I", "gbp": "GBP", "ig": "IG", "fg": "FG", "gig": "GIG", "dga": "DGA"}
 NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "efficientnet_lite0": "EfficientNet-Lite0"}
 DRAWN = "500 drawn pictures"
 # What removed pixels become: the paper's grey, or noisy linear imputation as in ROAD.
@@ -291,8 +290,11 @@ def sanity() -> list[Row]:
         "share on the object asked for, 1/2 is blind: ", against(asked, 1),
     ))  # fmt: skip
     fills = {"linear": "their neighbours", "behind": "what is behind the object"}
-    for order, sign in (("lerf", 1), ("morf", -1)):
-        name = {"lerf": "LeRF", "morf": "MoRF"}[order]
+    ends = {  # not the whole curve, as in Table 1
+        "lerf": (1, "LeRF where 80 to 95 % are removed"),
+        "morf": (-1, "MoRF where 2 to 20 % are removed"),
+    }
+    for order, (sign, name) in ends.items():
         for fill, words in fills.items():
             rows = [r for r in read("08_fill.csv") if (r["fill"], r["measure"]) == (fill, order)]
             networks = dict.fromkeys(r["network"] for r in rows)
@@ -312,15 +314,14 @@ def sanity() -> list[Row]:
                 columns("08_cascade.csv", "method", "unsigned", layer=layer, draw=draw)["resnet"][m]
                 for draw in ("0", "1", "2")
             ]).mean(0)
-            for m in ("dga", "gi", "gbp", "ig", "ig-cut", "fg")
+            for m in ("dga", "gi", "gbp", "ig", "fg")
         }
         for words, layer in (("last layer", "10"), ("all layers", "0"))
     }  # fmt: skip
     found.append(answered(
-        "With layers made random DGA's map is less like the trained network's than any rival's, IG "
-        "with its negatives cut among them", "08",
-        "rank correlation of sizes, `resnet`, 50 drawn pictures, mean of three draws: ",
-        against(random, -1, rivals=(*RIVALS, "ig-cut")),
+        "With layers made random DGA's map is less like the trained network's than any rival's",
+        "08", "rank correlation of sizes, `resnet`, 50 drawn pictures, mean of three draws: ",
+        against(random, -1),
     ))  # fmt: skip
     measures = {
         "sensitivity": "DGA's map changes less than any rival's in a small cube around the picture "
