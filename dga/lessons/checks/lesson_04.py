@@ -109,8 +109,9 @@ def pixel_mask(answer: Callable[[Tensor, float], Any]) -> None:
 def weights(answer: Callable[[float], Any]) -> None:
     """Runs DGA with other weights of the two masks on twelve drawn pictures, against the paper's.
 
-    Says of each measure how far its mean moved, and whether that is better, worse or undecided:
-    where the interval of the paired differences, corrected for all measures, comes near 0.
+    Says of each measure how much better its mean became, and whether that is better, worse or
+    undecided: where the interval of the paired differences, corrected for all measures, comes near
+    0. Of MoRF less is better, so there the sign is turned: plus is always better for the answer.
 
     Args:
         answer: from the time t = n/N, 0..1, to the weights of WC and EPC, each 0..1.
@@ -140,14 +141,15 @@ def weights(answer: Callable[[float], Any]) -> None:
         return
     mine, theirs = _scores(tuple(pairs)), _scores(tuple(paper))
     found = []
-    for measure in _MEASURES:
-        mean, low, high = map(float, metrics.bootstrap_interval(mine[measure] - theirs[measure]))
+    for measure, (_, more) in _MEASURES.items():
+        gain = mine[measure] - theirs[measure] if more else theirs[measure] - mine[measure]
+        mean, low, high = map(float, metrics.bootstrap_interval(gain))
         found.append((mean, low, high))
-    corrected = zip(_MEASURES.values(), holm_intervals(found), strict=True)
-    for (words, more), (mean, low, high) in corrected:
-        verdict = "undecided"
-        if low > _HAIR or high < -_HAIR:
-            verdict = "better" if (mean > 0) == more else "worse"
+    print("Yours against the paper's; plus is better for yours.")
+    for (words, _), (mean, low, high) in zip(
+        _MEASURES.values(), holm_intervals(found), strict=True
+    ):
+        verdict = "better" if low > _HAIR else "worse" if high < -_HAIR else "undecided"
         print(f"{words:31} {mean:+.2f}  {verdict}")
 
 

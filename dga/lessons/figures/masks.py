@@ -37,8 +37,8 @@ _ROWS = {
     "dga-weak": "WC only",
     "dga-extreme": "EPC only",
     "dga-random": "random masks",
-    "noise": "no masks, noise",
-    "ufg-cut": "no masks, one look",
+    "noise": "looks through noise",
+    "ufg-cut": "one look\n(UFG, cut at zero)",
 }
 _TITLES = {"lerf": "LeRF", "morf": "MoRF", "fine morf": "MoRF, first 10 %"}
 # Of the drawn pictures; which interval touches 0 by a hair is left out, as rounding decides it.
@@ -76,7 +76,7 @@ def first_look(model: Any, x: Tensor, target: Tensor, step: int = 25) -> None:
     name = model.classes[int(target)].split(",")[0]
     _picture(place(0, 0), _look(model, x), f"the network says: {name}")
     _picture(place(1, 0), _heat(once, 1), "one look")
-    _picture(place(2, 0), _look(model, left), f"distilled, round {step} of 30")
+    _picture(place(2, 0), _look(model, left), f"distilled input, n = {step}")
     _picture(place(3, 0), _heat(total, 1), "31 looks, added up")
     _bar(figure, figure.axes[3], ["0", "much"])
     plots.show(
@@ -154,7 +154,7 @@ def what_is_enough(model: Any, x: Tensor, keep: float = 0.2) -> None:
     said = model.classes[int(target)].split(",")[0]
     _picture(place(0, 0), _look(model, x), f"all: {said} {curves[0][0]:.0%}")
     for column, (ranked, curve, words) in enumerate(
-        zip((phi, lots), curves, ("strongest", "any"), strict=True), 1
+        zip((phi, lots), curves, ("strongest", "random"), strict=True), 1
     ):
         picture = dga.weak_contributor_mask(ranked, 1 - keep) * x
         _picture(
@@ -168,7 +168,7 @@ def what_is_enough(model: Any, x: Tensor, keep: float = 0.2) -> None:
         axes.plot(percent, 100 * curve, color=colour, lw=2)
     axes.axvline(100 * (1 - keep), color="0.85", lw=1, zorder=0)
     axes.text(4, 102, "weakest first", color=_INK, fontsize=11, va="bottom")
-    axes.text(38, 22, "in any\norder", color="#5a6270", fontsize=11, ha="right", va="center")
+    axes.text(38, 22, "random\norder", color="#5a6270", fontsize=11, ha="right", va="center")
     axes.set(xlim=(0, 100), ylim=(0, 112), xticks=[0, 50, 100], yticks=[0, 50, 100])
     axes.set_xlabel("% of the features removed", fontsize=11)
     axes.set_ylabel(f"% {said}", fontsize=11, labelpad=0)
@@ -296,7 +296,7 @@ def one_cat_six_maps(
         Six maps of the cat. ...
     """
     maps = {
-        "no masks, one look": both[0].clamp(min=0),
+        "one look (UFG, cut at zero)": both[0].clamp(min=0),
         "31 looks through noise": noisy_looks(model, x, target),
         "random masks": controls.dga_random_masks(model, x, target),
         "WC only": _added(weak),
