@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 import dga
 from dga import controls
+from dga.lessons import checks
 from dga.lessons.checks import (
     accused,
     baselines,
@@ -24,7 +27,25 @@ from dga.lessons.checks import (
     zigzag,
 )
 from dga.lessons.checks.task import Wrong
+from dga.masks import weak_contributor_mask
 
+# A task, and a function of the package that would be the answer to it.
+OWN = {
+    "input_gradient": dga.gradient,
+    "gradient_times_input": dga.gradient_times_input,
+    "integrated_gradients": lambda m, x, t, n, c: (
+        dga.integrated_gradients(m, c, t, steps=n)
+        + dga.integrated_gradients(m, x, t, steps=n, baseline=c)
+    ),
+    "bias_sum": lambda m, x, t: sum(
+        term.flatten(1).sum(1) for term in dga.bias_attributions(m, x, t).values()
+    ),
+    "weak_mask": lambda v, s: weak_contributor_mask(v[None], s)[0],
+    "extreme_mask": lambda v, q: dga.extreme_positive_contributor_mask(v[None], q)[0],
+    "distilled_inputs": lambda m, x, t, N, q: [
+        step.distilled for step in dga.distill(m, x, t, steps=N, epc_quantile=q)
+    ],
+}
 WHO = {"A": "batch", "B": "softmax", "C": "neighbours", "D": "right", "E": "class"}
 VERDICTS = {"IG": baselines.ig_report, "Table 1": tables.table_1}
 
@@ -38,6 +59,131 @@ def told(check, *answer):
 def praised(capsys, check, *answer):
     check(*answer)
     return capsys.readouterr().out.startswith("Right.")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_packages_own_answer_is_right_and_is_not_taken(name, capsys):
+    task = checks.TASKS[name]
+    assert "is the answer itself: write it yourself" in told(task, OWN[name])
+    assert praised(capsys, replace(task, yourself=()), OWN[name])
+    assert sys.getprofile() is None
+
+
+def test_every_answer_of_the_package_is_tried():
+    assert set(OWN) == {name for name, task in checks.TASKS.items() if task.yourself}
+
+
+def test_other_parts_of_the_package_may_be_called(capsys):
+    def mine(m, x, t):
+        return x * dga.gradient(m, x, t)
+
+    assert praised(capsys, checks.gradient_times_input, mine)
+    assert praised(
+        capsys,
+        replace(checks.any_method, cases=lambda: [(dga.uniform_fullgrad, *c[1:])
+                                                  for c in checks.any_method.cases()]),
+        lambda method, m, x, t, N, q, beta: dga.distilled_gradient_aggregation(
+            m, x, t, steps=N, epc_quantile=q, negative_scale=beta
+        ),
+    )  # fmt: skip
+
+
+def spoilt(how):
+    """The right gradient, and something left in the model."""
+
+    def answer(model, x, target):
+        a = examples.gradient(model, x, target)
+        how(model)
+        return a
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (lambda m: m.train(), "left in training mode"),
+        (lambda m: m[1].train(), "left in training mode"),
+        (lambda m: m.requires_grad_(False), "left frozen"),
+        (lambda m: m[0].bias.requires_grad_(False), "left frozen"),
+        (lambda m: m[0].bias.data.add_(1), "left changed"),
+        (lambda m: m[1].running_mean.zero_(), "left changed"),
+        (lambda m: m[0].register_forward_hook(lambda *_: None), "hooks are left"),
+        (lambda m: m(torch.zeros(1, 3, 6, 6).double()).sum().backward(), "gradients are left"),
+    ],
+)
+def test_the_model_is_left_as_it_was_found(how, words, capsys):
+    assert words in told(checks.input_gradient, spoilt(how))
+    assert praised(capsys, checks.input_gradient, checks.input_gradient.truth)
+    model = examples.network()
+    assert not any(m.training or m._forward_hooks for m in model.modules())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+def test_an_exception_leaves_the_model_as_well(capsys):
+    def stopped(model, x, target):
+        model.train()
+        raise ValueError("half done")
+
+    assert "half done" in told(checks.input_gradient, stopped)
+    assert not examples.network().training
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "words"),
+    [
+        # As students type them; the twins of the tables are written in other ways.
+        ("input_gradient", lambda m, x, t: slope(lambda z: m(z)[:, t].sum(), x), "`[:, target]`"),
+        ("input_gradient", lambda m, x, t: slope(lambda z: m(z).sum(), x), "all classes"),
+        ("bias_sum", lambda m, x, t: own(m, x, t) - (x * dga.gradient(m, x, t)).sum(),
+         "over the whole batch"),
+        ("bias_sum", lambda m, x, t: m(x).softmax(1).gather(1, t[:, None])[:, 0].detach()
+         - (x * dga.gradient(m, x, t)).flatten(1).sum(1), "softmax probability stands"),
+        ("uniform_fullgrad", lambda m, x, t: dga.gradient_times_input(m, x, t)
+         + ((own(m, x, t) - dga.gradient_times_input(m, x, t).flatten(1).sum(1))
+            / x.numel()).view(-1, 1, 1, 1), "features of the whole batch"),
+        ("weak_mask", lambda v, s: (v.abs()[None, :] <= v.abs()[:, None]).sum(0) / len(v) > s,
+         "summed along its other side"),
+        ("weak_mask", lambda v, s: (v.abs().argsort().argsort() + 1) / len(v) > s, "argsort"),
+        ("extreme_mask", lambda v, q: (v[None, :] >= v[:, None]).sum(1) / len(v) <= q,
+         "its comparison is turned"),
+    ],
+)  # fmt: skip
+def test_frequent_mistakes_have_a_name(task, answer, words):
+    assert words in told(checks.TASKS[task], answer)
+
+
+def slope(function, x):
+    leaf = x.detach().requires_grad_()
+    return torch.autograd.grad(function(leaf), leaf)[0]
+
+
+def own(model, x, target):
+    return model(x).gather(1, target[:, None])[:, 0].detach()
+
+
+def test_a_path_with_a_corner_is_two_straight_ones():
+    model, (x, target) = examples.network(), examples.pictures()
+    corner = x.flip(3)
+    both_legs = OWN["integrated_gradients"](model, x, target, 5, corner)
+    mine = checks.integrated_gradients.truth(model, x, target, 5, corner)
+    torch.testing.assert_close(mine, both_legs)
+
+
+def test_dga_of_any_method_is_dga_for_uniform_fullgrad():
+    model, (x, target) = examples.network(), examples.pictures()
+    torch.testing.assert_close(
+        checks.any_method.truth(dga.uniform_fullgrad, model, x, target, 4, 0.8, 0.5),
+        dga.distilled_gradient_aggregation(
+            model, x, target, steps=4, epc_quantile=0.8, negative_scale=0.5
+        ),
+    )
+
+
+def test_biases_shared_by_size_keep_the_score():
+    model, (x, target) = examples.network(), examples.pictures()
+    a = checks.shared_by_size.truth(model, x, target)
+    torch.testing.assert_close(a.flatten(1).sum(1), own(model, x, target))
 
 
 @pytest.mark.parametrize("name", VERDICTS)
@@ -115,6 +261,10 @@ def half(model, x, target):
     return right + right.std() * (noise - noise.mean((1, 2, 3), keepdim=True))
 
 
+def turned(model, x, target):
+    return 2 * evenly(model, x, target) - dga.uniform_fullgrad(model, x, target)
+
+
 def test_a_sum_proves_nothing(capsys):
     assert praised(capsys, ledgers.empty_proof, evenly, "B")
     assert "your own map passes" in told(ledgers.empty_proof, evenly, "A")
@@ -123,6 +273,7 @@ def test_a_sum_proves_nothing(capsys):
         (dga.uniform_fullgrad, "Uniform FullGrad itself"),
         (dga.gradient_times_input, "misses the score"),
         (half, "still knows something"),
+        (turned, "is -1.00, and must lie between -0.1 and 0.1: a map turned round"),
         (lambda m, x, t: None, "nothing yet"),
         (lambda m, x, t: x[0], "shape"),
         (lambda m, x, t: undefined, "NameError"),  # noqa: F821
@@ -155,9 +306,11 @@ def test_the_ledger_has_two_wrong_lines(capsys):
 
 
 def test_counting_and_quantiles(capsys):
-    assert praised(capsys, zigzag.counterexample, [0, 0, 0, 5], 0.5, "B")
+    assert praised(capsys, zigzag.counterexample, [1, 2, -3, 4], 0.4, "B")
     assert praised(capsys, zigzag.counterexample, torch.arange(1.0, 7), 0.4, "b")
-    assert "interpolated quantile" in told(zigzag.counterexample, [0, 0, 0, 5], 0.5, "A")
+    assert "interpolated quantile" in told(zigzag.counterexample, [1, 2, 3, 4], 0.4, "A")
+    for trap in ([0, 0, 0, 5], [1, -1, 2]):
+        assert "two of the sizes are equal" in told(zigzag.counterexample, trap, 0.5, "B")
     assert "both keep the features [3, 4]" in told(zigzag.counterexample, [1, 2, 3, 4], 0.5, "B")
     for bad in ((None, 0.5), ([1.0], 0.5), ([1, 2, 3], 2), ([1, math.nan], 0.5), ("ab", 0.5)):
         told(zigzag.counterexample, *bad, "B")
@@ -177,21 +330,45 @@ def both(n, N, weak, extreme):
     return n / N * weak + (1 - n / N) * extreme
 
 
-def test_rules_that_stop_the_zigzag(capsys):
-    for rule in (
-        lambda n, N, w, e, p: both(n, N, w, e) * (p > 0),
-        lambda n, N, w, e, p: 0.8 * p + 0.2 * both(n, N, w, e),
-    ):
-        assert praised(capsys, zigzag.steady_rule, rule, "B")
-    assert "100% of the paper's" in told(zigzag.steady_rule, zigzag.paper, "B")
-    for rule, words in (
-        (lambda n, N, w, e, p: n / N * w, "EPC must have a say"),
-        (lambda n, N, w, e, p: 1 - 0.1 * (1 - e), "EPC must have a say"),
-        (lambda n, N, w, e, p: w + e, "leaves 0 .. 1"),
-        (lambda n, N, w, e, p: w[0], "shape"),
-        (lambda n, N, w, e, p: None, "nothing yet"),
-    ):
-        assert words in told(zigzag.steady_rule, rule, "B")
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda n, N, w, e, last: 0.8 * last + 0.2 * both(n, N, w, e),
+        lambda n, N, w, e, last: 0.7 * last + 0.3 * e,
+        lambda n, N, w, e, last: (last + torch.where(e > 0, 0.02, -0.2)).clamp(0, 1),
+    ],
+)
+def test_rules_that_stop_the_zigzag(rule, capsys):
+    assert praised(capsys, zigzag.steady_rule, rule, "B")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (zigzag.paper, "100% of the paper's"),
+        # EPC is used once, or not at all.
+        (lambda n, N, w, e, last: e if n == 0 else torch.zeros_like(e), "at n = 2 those who are"),
+        (lambda n, N, w, e, last: e if n == 0 else torch.ones_like(e), "at n = 1 those who are"),
+        (lambda n, N, w, e, last: e if n == 0 else last, "at n = 1 those who are"),
+        (lambda n, N, w, e, last: n / N * w, "a picture that fades"),
+        (lambda n, N, w, e, last: 1 - 0.05 * (1 - e), "weaker by 0.05"),
+        # Weaker masks turn the score less; without a memory everybody is back at once.
+        (lambda n, N, w, e, last: 0.849 + 0.151 * e, "0% are still gone"),
+        (lambda n, N, w, e, last: 0.5 + 0.5 * e, "0% are still gone"),
+        (lambda n, N, w, e, last: w * (0.5 + 0.5 * e), "a picture that fades"),
+        # Once out, always out; a bool mask is a mask.
+        (lambda n, N, w, e, last: (e > 0) & (last > 0), "a picture that fades"),
+        (lambda n, N, w, e, last: e > 0, "of the paper's zig-zag are left"),
+        (lambda n, N, w, e, last: w + e, "leaves 0 .. 1"),
+        (lambda n, N, w, e, last: e * math.nan, "leaves 0 .. 1"),
+        (lambda n, N, w, e, last: w[0], "shape"),
+        (lambda n, N, w, e, last: 1.0, "shape"),
+        (lambda n, N, w, e, last: None, r"f(n, N, weak, extreme, last) returns nothing yet"),
+        (lambda n, N, w, e, last: undefined, "NameError"),  # noqa: F821
+    ],
+)
+def test_rules_that_do_not(rule, words):
+    assert words in told(zigzag.steady_rule, rule, "B")
 
 
 def blurred_contrast(x):
@@ -220,7 +397,10 @@ def test_the_roar_table(capsys):
     for letter in "BEGIJ":
         assert told(tables.roar_table, f"ACDFH{letter}", error).startswith(f"{letter} is no fault")
     for letter in "ACDFH":
-        assert "there are 1 more" in told(tables.roar_table, "ACDFH".replace(letter, ""), error)
+        assert "but one more is there" in told(
+            tables.roar_table, "ACDFH".replace(letter, ""), error
+        )
+    assert "but 3 more are there" in told(tables.roar_table, "AC", error)
     for value, words in (
         (error / math.sqrt(2), "error of one accuracy"),
         (error * math.sqrt(2), "do not add up"),
@@ -242,14 +422,20 @@ def test_a_plan_is_tried_out(capsys):
     assert praised(capsys, planning.pictures_needed, needed, "B")
     assert "luck" in told(planning.pictures_needed, needed, "A")
     for answer, words in (
-        (lambda a, b, s: (2.8 / s) ** 2 * (a.var() + b.var()), "saw the same pictures"),
-        (lambda a, b, s: (1.96 * (a - b).std() / s) ** 2, "every other study"),
-        (lambda a, b, s: 2.8 * (a - b).std() / s, "square something"),
         (lambda a, b, s: 10**6, "in a simulation"),
-        (lambda a, b, s: 0, "gives 0 pictures"),
+        (lambda a, b, s: 0, "0% of all studies"),
+        (lambda a, b, s: -1, "gives -1 pictures"),
+        (lambda a, b, s: math.nan, "gives nan pictures"),
         (lambda a, b, s: None, "nothing yet"),
     ):
         assert words in told(planning.pictures_needed, answer, "B")
+
+
+@pytest.mark.parametrize(("words", "plan"), planning.MISTAKES)
+@pytest.mark.parametrize("rounded", [lambda n: n, math.ceil])
+def test_a_wrong_plan_is_named(words, plan, rounded):
+    said = told(planning.pictures_needed, lambda *pilot: rounded(plan(*pilot)), "B")
+    assert said.endswith(f"80% are wanted. {words}")
 
 
 def test_the_power_is_that_of_simulated_studies():

@@ -58,6 +58,17 @@ def test_form_of_an_assignment(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_minutes_of_the_tasks_add_up_to_those_of_the_readme(name):
+    heads = [source(c) for c in read("source", name)["cells"] if source(c).startswith("## Task")]
+    minutes = [int(re.search(r"· (\d+) min", head)[1]) for head in heads]
+    row = re.search(rf"{name}\.ipynb.*\| (\d+)(, and (\d+) for task 7)? \|",
+                    (FOLDER / "README.md").read_text())  # fmt: skip
+    if row[3]:
+        assert minutes.pop() == int(row[3])
+    assert sum(minutes) <= int(row[1]) <= sum(minutes) + 6, "with the set-up"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_student_copy_gives_nothing_away(name):
     text = json.dumps(read("student", name))
     assert "SOLUTION" not in text and "HIDDEN" not in text

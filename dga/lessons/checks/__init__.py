@@ -8,11 +8,16 @@ One that asks for judgement is measured, or judged statement by statement (`judg
 """
 
 from dga.lessons.checks.accused import line_up, suspects
-from dga.lessons.checks.aggregation import distilled_gradient_aggregation
+from dga.lessons.checks.aggregation import any_method, distilled_gradient_aggregation
 from dga.lessons.checks.baselines import hiding_colour, ig_report
 from dga.lessons.checks.blind import blind_map
 from dga.lessons.checks.class_maps import class_sensitivity, class_similarity, trained
-from dga.lessons.checks.full_gradient import bias_sum, implicit_bias, uniform_fullgrad
+from dga.lessons.checks.full_gradient import (
+    bias_sum,
+    implicit_bias,
+    shared_by_size,
+    uniform_fullgrad,
+)
 from dga.lessons.checks.gradients import gradient_times_input, input_gradient, integrated_gradients
 from dga.lessons.checks.judgement import Verdicts, predictions
 from dga.lessons.checks.ledgers import audit, empty_proof, ledger

@@ -102,6 +102,16 @@ def one_case() -> list[tuple]:
     return [(network(), *pictures())]
 
 
+def gradient_times_input(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Another local attribution: the input times the gradient of the score.
+
+    Example:
+        >>> gradient_times_input(nn.Identity(), torch.tensor([[1.0, 2.0]]), torch.tensor([1]))
+        tensor([[0., 2.]])
+    """
+    return x * gradient(model, x, target)
+
+
 def local_attribution(model: nn.Module, x: Tensor, target: Tensor, of: Callable = score) -> Tensor:
     """Uniform FullGrad of the score, or of the probability; the shape of x.
 

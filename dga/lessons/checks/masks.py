@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,19 @@ def _count(v: Tensor) -> Tensor:
     return (v[None, :] <= v[:, None]).sum(1)
 
 
+def _count_turned(v: Tensor) -> Tensor:
+    """How many values are at least this one."""
+    return (v[None, :] >= v[:, None]).sum(1)
+
+
+_TURNED = (
+    "this counts the features that are at least as large: the table is summed along its other "
+    "side, or its comparison is turned"
+)
+_RANKS = "argsort gives equal features different ranks: count, so that ties stay or go together"
+_ORDER = "argsort says who stands at a place, not at which place a feature stands"
+
+
 weak_mask = Task(
     "f(phi, share)",
     _ties,
@@ -50,7 +65,11 @@ weak_mask = Task(
         "features exactly at the share go too: > share stays, not >= share": lambda v, s: (
             _count(v.abs()) / len(v) >= s
         ),
+        _TURNED: lambda v, s: _count_turned(v.abs()) / len(v) > s,
+        _RANKS: lambda v, s: (v.abs().argsort().argsort() + 1) / len(v) > s,
+        _ORDER: lambda v, s: (v.abs().argsort() + 1) / len(v) > s,
     },
+    (dga.weak_contributor_mask,),
 )
 
 extreme_mask = Task(
@@ -73,44 +92,59 @@ extreme_mask = Task(
         "features exactly at the quantile stay: <= quantile, not <": lambda v, q: (
             _count(v) / len(v) < q
         ),
+        _TURNED: lambda v, q: _count_turned(v) / len(v) <= q,
+        _RANKS: lambda v, q: (v.argsort().argsort() + 1) / len(v) <= q,
+        _ORDER: lambda v, q: (v.argsort() + 1) / len(v) <= q,
     },
+    (dga.extreme_positive_contributor_mask,),
 )
 
 
-def _masked(phi: Tensor, time: float, q: float, absolute: bool = False) -> Tensor:
+def _masked(phi: Tensor, time: float, weight: float, q: float, absolute: bool) -> Tensor:
+    """WC of the share `time` and EPC, with the weights `weight` and 1 - `weight`."""
     weak = dga.weak_contributor_mask(phi, time)
     extreme = dga.extreme_positive_contributor_mask(phi.abs() if absolute else phi, q)
-    return time * weak.double() + (1 - time) * extreme.double()
+    return weight * weak.double() + (1 - weight) * extreme.double()
+
+
+Local = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def sequence(
     *,
     keeps_masking: bool = False,
     shift: int = 0,
+    shift_share: int = 0,
+    swap: bool = False,
     follows_prediction: bool = False,
-    of: Callable = score,
     absolute: bool = False,
 ) -> Callable[..., list[Tensor]]:
-    """A function that gives x~(0) .. x~(N), right unless told otherwise.
+    """A function of a local method and more that gives x~(0) .. x~(N), right unless told otherwise.
 
     Args:
         keeps_masking: mask the distilled input again, not the original.
         shift: of n, in share and weight.
+        shift_share: of n, in the share alone.
+        swap: the two weights.
         follows_prediction: explain the predicted class of each distilled input.
-        of: what is explained.
         absolute: rank absolute values for EPC.
 
     Example:
-        >>> len(sequence()(network(), *pictures(), 4, 0.9))
+        >>> len(sequence()(local_attribution, network(), *pictures(), 4, 0.9))
         5
     """
 
-    def inputs(model: nn.Module, x: Tensor, target: Tensor, N: int, q: float) -> list[Tensor]:
+    def inputs(
+        local: Local, model: nn.Module, x: Tensor, target: Tensor, N: int, q: float
+    ) -> list[Tensor]:
         out = [x]
         for n in range(N):
             wanted = predicted(model, out[-1]) if follows_prediction else target
-            phi = local_attribution(model, out[-1], wanted, of)
-            mask = _masked(phi, (n + shift) / N, q, absolute)
+            weight = (n + shift) / N
+            mask = _masked(
+                local(model, out[-1], wanted), (n + shift + shift_share) / N,
+                1 - weight if swap else weight, q, absolute,
+            )  # fmt: skip
             out.append(mask * (out[-1] if keeps_masking else x))
         return out
 
@@ -120,17 +154,34 @@ def sequence(
 ORIGINAL = "the mask is applied to the distilled input; it always masks the ORIGINAL picture"
 SHIFT = "off by one in n: step n has the share and the weight n / N, so the first is 0"
 EPC_SIGN = "EPC ranks signed values: an absolute value was added"
-_FOLLOWS = "the target follows the prediction on the masked picture; it is settled once, on x"
+SWAPPED = "the weights are swapped: WC has n / N, and EPC has the rest"
+SHARE = "off by one in the share of WC: at step n the weakest n / N go, at step 0 nobody"
+FOLLOWS = "the target follows the prediction on the masked picture; it is settled once, on x"
+MISTAKES: dict[str, dict[str, Any]] = {
+    ORIGINAL: {"keeps_masking": True},
+    SHIFT: {"shift": 1},
+    SWAPPED: {"swap": True},
+    EPC_SIGN: {"absolute": True},
+}
+
+
+def _uniform(inputs: Callable[..., list[Tensor]], of: Callable = score) -> Callable:
+    """The sequence of Uniform FullGrad."""
+    return partial(inputs, partial(local_attribution, of=of))
+
 
 distilled_inputs = Task(
     "f(model, x, target, N, q)",
     lambda: [(network(), *pictures(), 4, 0.8)],
-    sequence(),
-    {
-        ORIGINAL: sequence(keeps_masking=True),
-        SHIFT: sequence(shift=1),
-        _FOLLOWS: sequence(follows_prediction=True),
-        SOFTMAX: sequence(of=probability),
-        EPC_SIGN: sequence(absolute=True),
+    _uniform(sequence()),
+    {words: _uniform(sequence(**options)) for words, options in MISTAKES.items()}
+    | {
+        "both faults are still in it": _uniform(sequence(follows_prediction=True, shift_share=1)),
+        "one fault is mended. The other one shows when `target` is not what the network says":
+            _uniform(sequence(follows_prediction=True)),
+        "one fault is mended. The other one shows for any picture and class, from x~(2) on":
+            _uniform(sequence(shift_share=1)),
+        SOFTMAX: _uniform(sequence(), probability),
     },
-)
+    (dga.distill,),
+)  # fmt: skip

@@ -14,6 +14,46 @@ from dga.lessons.checks.judgement import reason
 from dga.lessons.checks.task import Wrong, _run
 
 _CALL = "f(a, b, smallest)"
+Plan = Callable[[Tensor, Tensor, float], float]
+
+
+def _needs(
+    spread: Callable[[Tensor, Tensor], float], factor: float = 1.96 + 0.84, power: int = 2
+) -> Plan:
+    return lambda a, b, smallest: (factor * spread(a, b) / smallest) ** power
+
+
+def _paired(a: Tensor, b: Tensor) -> float:
+    return (a - b).std().item()
+
+
+def _unpaired(a: Tensor, b: Tensor) -> float:
+    return math.hypot(a.std().item(), b.std().item())
+
+
+_SAME = "the methods saw the same pictures: what spreads is the difference, not each score"
+_HALF = (
+    "with half an interval as wide as the difference, every other study falls short: its own mean "
+    "has luck, too"
+)
+_ROOT = "pictures count by their root: square something"
+_UNUSED = "`smallest` is not used: a small difference needs more pictures than a large one"
+_PILOT = "the pilot's own mean difference stands where `smallest` belongs: it is luck in good part"
+# What to say, and who is wrong in this manner.
+MISTAKES: list[tuple[str, Plan]] = [
+    (_SAME, _needs(_unpaired)),
+    (_SAME, _needs(_unpaired, 1.96)),
+    (_SAME, _needs(lambda a, b: a.std().item())),
+    (_HALF, _needs(_paired, 1.96)),
+    (_ROOT, _needs(_paired, power=1)),
+    (_ROOT, _needs(_paired, 1.96, power=1)),
+    ("the spread of the differences is the root of their variance, and is squared once",
+     _needs(lambda a, b: (a - b).var().item())),
+    (_UNUSED, lambda a, b, smallest: (2.8 * _paired(a, b)) ** 2),
+    (_UNUSED, lambda a, b, smallest: 2.8**2),
+    (_PILOT, lambda a, b, smallest: (2.8 * _paired(a, b) / float((a - b).mean())) ** 2),
+    (_PILOT, lambda a, b, smallest: (1.96 * _paired(a, b) / float((a - b).mean())) ** 2),
+]  # fmt: skip
 _WHY = {
     "A": "the difference of the pilot is luck in good part: after a lucky pilot the study would be "
     "too small, and what is worth finding does not depend on it",
@@ -37,6 +77,18 @@ def _pilots() -> list[tuple[Tensor, Tensor, float]]:
     return out
 
 
+def _number(count: Any) -> float:
+    if count is None:
+        raise Wrong(f"{_CALL} returns nothing yet")
+    if isinstance(count, Tensor) and not count.dim():
+        count = count.item()
+    if not isinstance(count, Real):
+        raise Wrong(f"{_CALL} must return a number, this is {type(count).__name__}")
+    if not 0 <= float(count) < 1e9:
+        raise Wrong(f"{_CALL} gives {float(count):g} pictures")
+    return float(count)
+
+
 def pictures_needed(answer: Callable[..., Any], plan_for: str) -> None:
     """Whether studies of the planned size find the smallest difference in 80 of 100 cases.
 
@@ -54,41 +106,25 @@ def pictures_needed(answer: Callable[..., Any], plan_for: str) -> None:
     """
     if not callable(answer):
         raise Wrong(f"a function is needed, {_CALL}")
-    for a, b, smallest in _pilots():
-        count = _run(answer, (a, b, smallest))
-        if count is None:
-            raise Wrong(f"{_CALL} returns nothing yet")
-        if isinstance(count, Tensor) and not count.dim():
-            count = count.item()
-        if not isinstance(count, Real):
-            raise Wrong(f"{_CALL} must return a number, this is {type(count).__name__}")
-        number = float(count)
-        if not 1 <= number < 1e9:
-            raise Wrong(f"{_CALL} gives {number:g} pictures")
-        spread = (a - b).std().item()
-        both = math.hypot(a.std().item(), b.std().item())
-        power = _power(smallest, spread, number)
-        if 0.75 <= power <= 0.85:
-            continue
-        said = (
-            f"in a pilot the differences spread by {spread:.2f}: {number:.0f} pictures would "
-            f"show a difference of {smallest:g} in {power:.0%} of all studies, 80% are wanted"
+    pilots = _pilots()
+    counts = [_number(_run(answer, pilot)) for pilot in pilots]
+    spreads = [_paired(a, b) for a, b, _ in pilots]
+    powers = [_power(p[2], s, n) if n > 0 else 0.0
+              for p, s, n in zip(pilots, spreads, counts, strict=True)]  # fmt: skip
+    off = [k for k, power in enumerate(powers) if not 0.75 <= power <= 0.85]
+    if off:
+        why = "try your number in a simulation"
+        for words, wrong in MISTAKES:
+            if all(
+                abs(n - wrong(*p)) < max(0.1 * wrong(*p), 1.01 if wrong(*p) > 2 else 0)
+                for p, n in zip(pilots, counts, strict=True)
+            ):
+                why = words
+        k = off[0]
+        raise Wrong(
+            f"in a pilot the differences spread by {spreads[k]:.2f}: {counts[k]:.3g} pictures "
+            f"would show a difference of {pilots[k][2]:g} in {powers[k]:.0%} of all studies, 80% "
+            f"are wanted. {why}"
         )
-        if abs(_power(smallest, both, number) - 0.8) < 0.1 or abs(
-            _power(smallest, both, number) - 0.5
-        ) < 0.05:  # fmt: skip
-            why = (
-                "the methods saw the same pictures: what spreads is the difference, not each score"
-            )
-        elif 0.45 < power < 0.55:
-            why = (
-                "with half an interval as wide as the difference, every other study falls short: "
-                "its own mean has luck, too"
-            )
-        elif abs(number / (2.8 * spread / smallest) - 1) < 0.3:
-            why = "pictures count by their root: square something"
-        else:
-            why = "try your number in a simulation"
-        raise Wrong(f"{said}. {why}")
     reason(plan_for, "B", _WHY)
     print("Right.")

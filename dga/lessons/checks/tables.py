@@ -52,7 +52,8 @@ def roar_table(faults: Any, error: Any) -> None:
             raise Wrong(f"{letter} is no fault: {_CLAIMS[letter]}")
     missed = [area for letter, area in _AREAS.items() if letter not in faults.upper()]
     if missed:
-        raise Wrong(f"those are faults, but there are {len(missed)} more. Look at {missed[0]}")
+        more = "one more is there" if len(missed) == 1 else f"{len(missed)} more are there"
+        raise Wrong(f"those are faults, but {more}. Look at {missed[0]}")
     if not isinstance(error, Real) or isinstance(error, bool):
         raise Wrong("error must be a number")
     for value, words in (

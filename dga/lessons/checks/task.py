@@ -9,10 +9,14 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from dga.lessons.checks.as_found import Found
+from dga.lessons.checks.own_work import watched
 
 
 class Wrong(AssertionError):
@@ -62,6 +66,7 @@ class Task:
         cases: the arguments of each example.
         truth: the right function.
         mistakes: what to say -> the function that is wrong in this manner.
+        yourself: functions of the package that would be the answer, and may not be called.
 
     Example:
         >>> double = Task(
@@ -81,6 +86,7 @@ class Task:
     cases: Callable[[], Sequence[tuple]]
     truth: Callable[..., Any]
     mistakes: Mapping[str, Callable[..., Any]]
+    yourself: Sequence[Callable[..., Any]] = ()
 
     def __call__(self, answer: Callable[..., Any]) -> None:
         """Prints that the answer is right.
@@ -90,39 +96,48 @@ class Task:
         """
         if not callable(answer):
             raise Wrong(f"a function is needed, {self.call}; this is {type(answer).__name__}")
-        given = [_run(answer, case) for case in self.cases()]
-        right = [self.truth(*case) for case in self.cases()]
+        given = [_run(answer, case, self.yourself) for case in self.cases()]
+        right = self._made(self.truth)
         for got, wanted in zip(given, right, strict=True):
             _same_kind(got, wanted, self.call)
         if all(map(_equal, given, right)):
             print("Right.")
             return
         for message, mistake in self.mistakes.items():
-            if all(map(_equal, given, (mistake(*case) for case in self.cases()))):
+            if all(map(_equal, given, self._made(mistake))):
                 raise Wrong(message)
         for got, wanted in zip(given, right, strict=True):
             if not _equal(got, wanted):
                 raise Wrong(_first_difference(got, wanted))
 
+    @cached_property
+    def _kept(self) -> dict[Callable[..., Any], list[Any]]:
+        return {}
 
-def _run(answer: Callable[..., Any], case: tuple) -> Any:
+    def _made(self, known: Callable[..., Any]) -> list[Any]:
+        """What the truth or a mistake makes of the cases; kept, as the next answer needs it too."""
+        if known not in self._kept:
+            self._kept[known] = [known(*case) for case in self.cases()]
+        return self._kept[known]
+
+
+def _run(answer: Callable[..., Any], case: tuple, yourself: Sequence[Callable] = ()) -> Any:
     """The learner's result; an exception is shown as theirs, from their first line on."""
-    models = [argument for argument in case if isinstance(argument, nn.Module)]
+    found = [Found(argument) for argument in case if isinstance(argument, nn.Module)]
     try:
-        result = answer(*(a.clone() if isinstance(a, Tensor) else a for a in case))
+        with watched(yourself) as called:
+            result = answer(*(a.clone() if isinstance(a, Tensor) else a for a in case))
     except Exception as error:
+        [model.changed() for model in found]  # the next answer is not blamed for it
         frames = error.__traceback__ and error.__traceback__.tb_next  # without this function
         text = getattr(error, "as_told", None)  # by another process, when assignments are graded
         text = text or "".join(traceback.format_exception(type(error), error, frames)).rstrip()
         raise Wrong(f"your function stopped with an exception.\n{text}") from None
-    for parameter in (p for model in models for p in model.parameters()):
-        if parameter.grad is not None:
-            for p in models[0].parameters():
-                p.grad = None
-            raise Wrong(
-                "gradients are left behind in the parameters of the model: .backward() computes "
-                "them too. Ask for the one you want: torch.autograd.grad(score.sum(), x)"
-            )
+    for left in [model.changed() for model in found]:
+        if left:
+            raise Wrong(left)
+    if called:
+        raise Wrong(f"dga.{called[0]} is the answer itself: write it yourself")
     return result
 
 
