@@ -479,7 +479,8 @@ def goals(path: Path = MEASURED) -> None:
         | asked | our ResNet (drawn), ...
     """
     found = _by_network(path)
-    lines = [["asked", *(f"{_NETWORKS[n]}, {of['stable']['pictures']}" for n, of in found.items())]]
+    named = [f"{_NETWORKS[n]}, {of['stable']['pictures']} pictures" for n, of in found.items()]
+    lines = [["asked", *named]]
     row = ["noise of 0.001 moves it by 5 % at most"]
     for of in found.values():
         share = float(of["stable"]["moved_0.001"])
