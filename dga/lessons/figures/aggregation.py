@@ -33,7 +33,7 @@ _PAPER = "N=30 q=0.9 beta=0.0"
 # The rows of the comparison, from the top: short name, words.
 _ROWS = {
     "gi": "$x \\cdot g$, and UFG:\nthe same ranking",
-    "ufg-cut": "UFG, cut at zero",
+    "ufg-cut": "one look\n(UFG, cut at zero)",
     "ig": "IG",
     "ig-cut": "IG, cut at zero",
     "dga-gi": "DGA of $x \\cdot g$",
@@ -98,12 +98,14 @@ def sum_and_steps(model: Any, photographs: Mapping[str, Iterable[DistillationSte
         axes = figure.add_axes(((0.7 + 4.9 * k) / wide, 0.55 / high, 3.6 / wide, 2.1 / high))
         for row, (colour, word) in enumerate(((_LERF, "LeRF"), (_MORF, "MoRF"))):
             axes.plot(AT, together[row], "o-", color=colour, lw=2.2, ms=6)
-            axes.plot(AT, alone[row], "x:", color=colour, lw=1.2, ms=6)
+            axes.plot(AT, alone[row], "x:", color=colour, lw=1.2, ms=10)
             axes.text(30.8, together[row][-1], f"{word},\nsum", color=colour, va="center",
                       fontsize=10.5)  # fmt: skip
         axes.text(12, alone[0].max() + 0.02, "LeRF, single steps", color=_LERF, va="bottom",
                   fontsize=10.5)  # fmt: skip
-        axes.set(xlabel="step n", ylim=(0, 0.85), xlim=(-0.8, 30.5), title=name)
+        axes.text(12, together[1].min() - 0.02, "MoRF, single steps", color=_MORF, va="top",
+                  fontsize=10.5)  # fmt: skip
+        axes.set(xlabel="step n", ylim=(-0.06, 0.85), xlim=(-0.8, 30.5), title=name)
         axes.set_ylabel("mean probability")
         _plain(axes)
     plots.show(
@@ -248,7 +250,7 @@ def zero_line(model: Any, steps: Steps, at: Sequence[int] = (0, 29)) -> None:
         axes.axvspan(left, right, color=_RED, alpha=0.15, lw=0)
         limit = 6 * abs(constant)
         part = 100 * constant / float(local[local != 0].abs().median())
-        title = f"step n = {n}: $c$ is {part:.0f} % of a typical feature"
+        title = f"step n = {n}: $c$ is {part:.0f} % of the median magnitude"
         axes.text(25.5, 0.25 * constant, "zero of $x \\cdot g$", color=_GREY, fontsize=11)
         axes.text(74.5, -constant * 1.15, "zero of UFG", color=_RED, va="top", ha="right",
                   fontsize=11)  # fmt: skip
