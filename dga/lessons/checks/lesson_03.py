@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 import dga
 from dga.lessons.checks import full_gradient
+from dga.lessons.checks.examples import gradient, score
 from dga.lessons.checks.task import Wrong
 from dga.zoo.loading import Classifier
 
@@ -68,6 +70,46 @@ def _near(a: Any, b: float) -> bool:
     return isinstance(a, int | float) and abs(a - b) < 1e-6
 
 
+def _one_rest(scores: Callable[..., Tensor], of_batch: bool = False) -> Callable[..., Tensor]:
+    """UFG with <g, x> of the whole batch, divided by the features of one picture or of all."""
+
+    def attribution(model: Classifier, x: Tensor, target: Tensor) -> Tensor:
+        local = x * gradient(model, x, target)
+        rest = (scores(model, x, target) - local.sum()).detach()
+        return local + rest.view(-1, 1, 1, 1) / (x.numel() if of_batch else x[0].numel())
+
+    return attribution
+
+
+def _first(model: Classifier, x: Tensor, target: Tensor) -> Tensor:
+    return score(model, x, target)[:1]
+
+
+def _crossed(model: Classifier, x: Tensor, target: Tensor) -> Tensor:
+    return model(x)[:, target].sum()
+
+
+def _sum(model: Classifier, x: Tensor, target: Tensor) -> Tensor:
+    return score(model, x, target).sum()
+
+
+_WHOLE = "<g, x> is summed over the whole batch; every picture has its own rest"
+_ALL = ", and d counts the features of one picture"
+_FIRST = "every picture gets the rest of the first score; every picture has its own"
+MIXED_UP = {
+    _WHOLE: _one_rest(score),
+    _WHOLE + _ALL: _one_rest(score, of_batch=True),
+    _FIRST: _one_rest(_first),
+    _FIRST + _ALL: _one_rest(_first, of_batch=True),
+    "[:, target] takes every target of every picture; each has one, see torch.gather": _one_rest(
+        _crossed
+    ),
+    "one rest is shared by the whole batch; every picture has its own": _one_rest(
+        _sum, of_batch=True
+    ),
+}
+
+
 def uniform_fullgrad(answer: Callable[..., Any]) -> None:
     """Says whether a function is Uniform FullGrad, or which mistake it is.
 
@@ -79,15 +121,24 @@ def uniform_fullgrad(answer: Callable[..., Any]) -> None:
         Right.
         >>> uniform_fullgrad(lambda model, x, target: x * dga.gradient(model, x, target))
         Not yet: the bias sum is missing: this is Gradient*Input
+        >>> for mistake in MIXED_UP.values():  # doctest: +ELLIPSIS
+        ...     uniform_fullgrad(mistake)
+        Not yet: <g, x> is summed over the whole batch; every picture has its own rest
+        Not yet: <g, x> is summed over the whole batch; every picture has its own rest, and d ...
+        Not yet: every picture gets the rest of the first score; every picture has its own
+        Not yet: every picture gets the rest of the first score; every picture has its own, and ...
+        Not yet: [:, target] takes every target of every picture; each has one, see torch.gather
+        Not yet: one rest is shared by the whole batch; every picture has its own
     """
+    task = full_gradient.uniform_fullgrad
     try:
-        full_gradient.uniform_fullgrad(answer)
+        replace(task, mistakes={**task.mistakes, **MIXED_UP})(answer)
     except Wrong as wrong:
         print(f"Not yet: {wrong}")
 
 
 def silent(answer: Callable[..., Any], model: Classifier, x: Tensor, target: int) -> None:
-    """Says whether a network was changed so that no probability moved, but UFG lost its even part.
+    """Says whether a network was changed so that no probability moved, but UFG lost its constant c.
 
     Args:
         answer: f(model, x, target) -> a function from inputs to scores.
@@ -133,10 +184,10 @@ def _silent(answer: Callable[..., Any], model: Classifier, x: Tensor, target: in
     rest, new = (_rest(net, x, target) for net in (model, changed))
     if abs(new) > 0.01:
         if abs(new - rest) < 0.01:
-            raise Wrong(f"the even part is still {new:.2f}, as it was.")
+            raise Wrong(f"the biases' part is still {new:.2f}, as it was.")
         if abs(new - 2 * rest) < 0.01:
-            raise Wrong(f"the even part has doubled, to {new:.2f}: turn the sign.")
-        raise Wrong(f"the even part was {rest:.2f} and is {new:.2f}; 0 is wanted.")
+            raise Wrong(f"the biases' part has doubled, to {new:.2f}: turn the sign.")
+        raise Wrong(f"the biases' part was {rest:.2f} and is {new:.2f}; 0 is wanted.")
     with torch.no_grad():
         old = model(x)[0, target].item()
     total = dga.uniform_fullgrad(changed, x, target).sum().item() + 0.0
