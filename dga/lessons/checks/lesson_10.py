@@ -76,7 +76,7 @@ def adapter(answer: Callable[[nn.Module, Tensor], Any]) -> None:
 _CLIENTS = {
     "pedestrian": ("IG", "amounts that add up need a complete method, and a difference of scores"),
     "marker": ("IG", "a small mark hides under a blob, and DGA spreads around small things"),
-    "crop": ("DGA", "which pixels are enough is LeRF, where DGA leads among those with detail"),
+    "crop": ("DGA", "which pixels are enough is LeRF: with grey, DGA leads these three"),
 }
 
 

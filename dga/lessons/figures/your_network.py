@@ -36,27 +36,34 @@ def gallery(count: int = 12) -> None:
     found = [bootstrap_interval(case.helps - case.fails) for case in cases]
     intervals = holm_intervals([(float(m), float(low), float(high)) for m, low, high in found])
     gc.collect()
-    figure = Figure(figsize=(10.2, 8.6), dpi=100)
+    figure = Figure(figsize=(10.9, 8.1), dpi=100)
     wide, high = figure.get_size_inches()
     said = []
     for k, (case, difference) in enumerate(zip(cases, intervals, strict=True)):
-        top = high - 0.1 - 2.12 * k
+        top = high - 0.1 - 2.0 * k
         figure.text(0.08 / wide, top / high, case.title, fontsize=12, weight="bold", va="top")
-        numbers = [case.words(float(values[0])) for values in (case.fails, case.helps)]
-        panels: Sequence[tuple[plots.Pixels, str, str]] = (
-            (case.picture, "the picture", "black"),
-            (_map(case.maps[0]), f"{case.names[0]}: {numbers[0]}", _RED),
-            (_map(case.maps[1]), f"{case.names[1]}: {numbers[1]}", _GREEN),
-        )
-        for c, (shown, words, colour) in enumerate(panels):
-            left = 0.08 + 2.05 * c
-            axes = figure.add_axes((left / wide, (top - 1.76) / high, 1.48 / wide, 1.48 / high))
-            axes.imshow(shown, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set(color=colour if c else "0.8", linewidth=2 if c else 1)
-            figure.text(left / wide, (top - 1.8) / high, words, fontsize=10.5, va="top",
+        says = [
+            f"{verb}: {name}, {case.words(float(values[0]))}"
+            for verb, name, values in zip(
+                ("fails", "helps"), case.names, (case.fails, case.helps), strict=True
+            )
+        ]
+        left = 0.08
+        for shown, words, colour in (
+            ([case.picture], "the picture", "black"),
+            ([_map(a) for a in case.maps[0]], says[0], _RED),
+            ([_map(a) for a in case.maps[1]], says[1], _GREEN),
+        ):
+            figure.text(left / wide, (top - 1.66) / high, words, fontsize=10.5, va="top",
                         color=colour)  # fmt: skip
-        box = (7.15 / wide, (top - 1.36) / high, 2.9 / wide, 0.85 / high)
+            for c, pixels in enumerate(shown):
+                place = ((left + 1.36 * c) / wide, (top - 1.62) / high, 1.32 / wide, 1.32 / high)
+                axes = figure.add_axes(place)
+                axes.imshow(pixels, interpolation="nearest")
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set(color=colour, linewidth=0.8 if colour == "black" else 2)
+            left += 1.48 if colour == "black" else max(2.3, 1.36 * len(shown) + 0.12)
+        box = (8.35 / wide, (top - 1.3) / high, 2.4 / wide, 0.85 / high)
         said.append(_means(figure.add_axes(box), case, difference))
     plots.show(
         figure,
@@ -114,7 +121,9 @@ def two_questions(model: Any, x: Tensor, a: int, b: int, difference: Tensor) -> 
 
 
 def patches(model: Any, x: Tensor, maps: Mapping[str, Tensor], side: int = 8) -> None:
-    """Maps of a transformer, and the tile that repeats in all its patches.
+    """Maps of a transformer, and the tile that repeats in all its patches, on one scale.
+
+    The share in a title is that of the variance over pixels which the place in a patch explains.
 
     Args:
         model: the network.
@@ -129,17 +138,23 @@ def patches(model: Any, x: Tensor, maps: Mapping[str, Tensor], side: int = 8) ->
         A drawn scene, ...
     """
     gc.collect()
-    row, columns = [model.preprocess.restore(x[:1])[0]], ["picture"]
+    row, columns, said = [model.preprocess.restore(x[:1])[0]], ["picture"], []
     for name, a in maps.items():
-        sums = a.abs().sum(1)
-        height, width = (n // side for n in sums.shape[1:])
-        tile = sums.view(len(a), height, side, width, side).mean((0, 1, 3))
-        row += [_map(a[0]), _map(tile.repeat(height, width)[None])]
-        columns += [name, f"{name}: mean patch"]
+        positive = a.sum(1).clamp(min=0)
+        positive = positive / positive.mean((1, 2), keepdim=True)
+        height, width = (n // side for n in positive.shape[1:])
+        tile = positive.view(len(a), height, side, width, side).mean((0, 1, 3))
+        explained = f"{float(tile.var(correction=0) / positive.var(correction=0)):.0%}"
+        top = positive[0].quantile(plots.PERCENTILE / 100)
+        for values in (positive[0], tile.repeat(height, width)):
+            row.append(plots.colours((values / top).clamp(max=1).numpy()))
+        columns += [name, f"mean patch: {explained}"]
+        said.append(f"{name} {explained}")
     plots.show(
         plots.grid([row], columns=columns, panel=1.75, bar="magnitude"),
         "A drawn scene, and for each of the methods its map and the mean of all patches, repeated "
-        "like wallpaper: the maps of the transformer show the same pattern.",
+        "like wallpaper, on one scale. Of the variance over pixels the place in a patch explains: "
+        f"{', '.join(said)}.",
     )
 
 
@@ -184,7 +199,7 @@ class _Case:
     measure: str
     names: tuple[str, str]
     picture: plots.Pixels
-    maps: tuple[Tensor, Tensor]  # of the first picture: what fails, what helps
+    maps: tuple[Sequence[Tensor], Sequence[Tensor]]  # of the first picture: fails, helps
     fails: Tensor  # (pictures,)
     helps: Tensor
     percent: bool = True
@@ -227,9 +242,9 @@ def _blind(count: int) -> _Case:
         (a.sum(1).abs() * bright).sum((1, 2)) / a.sum(1).abs().sum((1, 2)) for a in maps
     )
     return _Case(
-        "IG: a baseline hides its own colour", "magnitude on white parts of the object",
+        "IG: a baseline hides its own colour", "magnitude on white parts",
         ("from white", "white and black"), model.preprocess.restore(x[:1])[0],
-        (one[0].abs(), maps[1][0].abs()), fails, helps,
+        ([one[0].abs()], [maps[1][0].abs()]), fails, helps,
     )  # fmt: skip
 
 
@@ -239,7 +254,7 @@ def _blob(count: int) -> _Case:
     fails, helps = (metrics.energy_inside(a, drawn.watermarks) for a in maps)
     return _Case(
         "FullGrad: a blob covers the shortcut", "energy on the watermark", ("FullGrad", "IG"),
-        model.preprocess.restore(x[:1])[0], (maps[0][0], maps[1][0]), fails, helps,
+        model.preprocess.restore(x[:1])[0], (maps[0][:1], maps[1][:1]), fails, helps,
     )  # fmt: skip
 
 
@@ -255,12 +270,12 @@ def _any_class(count: int) -> _Case:
             ])
             for labels in (drawn.labels, other)
         )  # fmt: skip
-        maps.append(wrong[0])
-        likeness.append(metrics.rank_correlation(own, wrong))
+        maps.append((own[0], wrong[0]))
+        likeness.append(metrics.rank_correlation(own.abs(), wrong.abs()))
     return _Case(
-        f"Guided Backprop: the same map for {model.classes[int(drawn.labels[0])]} "
+        f"Guided Backprop on vgg: nearly the same map for {model.classes[int(drawn.labels[0])]} "
         f"and for {model.classes[int(other[0])]}",
-        "rank correlation with the\nmap for another class", ("Guided BP", "IG"),
+        "rank correlation of both maps", ("Guided BP", "IG"),
         model.preprocess.restore(x[:1])[0], (maps[0], maps[1]), likeness[0], likeness[1],
         percent=False,
     )  # fmt: skip
@@ -272,7 +287,7 @@ def _small_object(count: int) -> _Case:
     fails, helps = (metrics.energy_inside(a, drawn.masks) for a in maps)
     return _Case(
         "DGA: it spreads around a small object", "energy on the object", ("DGA", "IG"),
-        model.preprocess.restore(x[:1])[0], (maps[0][0], maps[1][0]), fails, helps,
+        model.preprocess.restore(x[:1])[0], (maps[0][:1], maps[1][:1]), fails, helps,
     )  # fmt: skip
 
 
