@@ -150,7 +150,7 @@ def weights(answer: Callable[[float], Any]) -> None:
         _MEASURES.values(), holm_intervals(found), strict=True
     ):
         verdict = "better" if low > _HAIR else "worse" if high < -_HAIR else "undecided"
-        print(f"{words:31} {mean:+.2f}  {verdict}")
+        print(f"{words:31} {round(mean, 2) + 0.0:+.2f}  {verdict}")  # never -0.00
 
 
 def _what_is_wrong(pair: Any, t: float) -> str:
