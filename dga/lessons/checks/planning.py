@@ -38,6 +38,7 @@ _HALF = (
 )
 _ROOT = "pictures count by their root: square something"
 _UNUSED = "`smallest` is not used: a small difference needs more pictures than a large one"
+_FEW = "so few are never enough: what is divided by what, and what is squared?"
 _PILOT = "the pilot's own mean difference stands where `smallest` belongs: it is luck in good part"
 # What to say, and who is wrong in this manner.
 MISTAKES: list[tuple[str, Plan]] = [
@@ -53,6 +54,7 @@ MISTAKES: list[tuple[str, Plan]] = [
     (_UNUSED, lambda a, b, smallest: 2.8**2),
     (_PILOT, lambda a, b, smallest: (2.8 * _paired(a, b) / float((a - b).mean())) ** 2),
     (_PILOT, lambda a, b, smallest: (1.96 * _paired(a, b) / float((a - b).mean())) ** 2),
+    (_FEW, lambda a, b, smallest: 1.0),  # a wrong number below 1, rounded up
 ]  # fmt: skip
 _WHY = {
     "A": "the difference of the pilot is luck in good part: after a lucky pilot the study would be "

@@ -64,7 +64,7 @@ PICTURES = (0, 3, 4)  # cat, car, butterfly
 _STEPS, _LOOKS, _QUANTILE = 30, 9, 0.9
 _REST = 0.25  # what may be left of the paper's zig-zag
 _WEAKER = 0.1  # by how much, at least, the newly loudest come out weaker at each step
-_STAYS = 0.5  # how much of that, at least, is still gone one step later
+_STAYS = 0.4  # how much of that, at least, is still gone one step later
 _WHY = {
     "A": "the same network on the same distilled input gives the same score; and your rule, with "
     "the same network, has no zig-zag",
