@@ -3,73 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from dga.lessons import plots
 
-_INK, _GREY, _MISSED = "#00224e", "#7f7f7f", "#c23b22"
+_INK = "#00224e"
 
 
 def ideas(ratios: Mapping[str, Sequence[float]]) -> None:
-    """How many times as long each thing takes as another, as bars on a logarithmic scale.
+    """How many times as long each thing takes as another: the median and the spread of rounds.
 
     Args:
         ratios: what is compared -> ratios of all rounds.
 
     Example:
-        >>> ideas({"a sort / an order statistic": [30.0, 40.0, 50.0]})
-        Bars of measured ratios, on a logarithmic scale: a sort / an order statistic 40.
+        >>> ideas({"a sort : an order statistic": [30.0, 40.0, 50.0]})
+        Median and spread of measured ratios: a sort : an order statistic 40.0.
     """
-    middle = {name: sorted(values)[len(values) // 2] for name, values in ratios.items()}
-    figure = Figure(figsize=(9, 0.55 * len(middle) + 0.9), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    axes.barh(range(len(middle)), list(middle.values()), color=_INK, height=0.6)
-    for k, value in enumerate(middle.values()):
-        axes.text(value * 1.05, k, f"{value:.1f}", va="center", fontsize=11)
-    axes.axvline(1, color=_GREY)
-    axes.set_yticks(range(len(middle)), list(middle), fontsize=11)
-    axes.set_xscale("log")
-    axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
-    axes.minorticks_off()
-    axes.set(xlim=(0.8, 1.8 * max(middle.values())), xlabel="times as long")
-    axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
-    said = ", ".join(f"{name} {value:.0f}" for name, value in middle.items())
-    plots.show(figure, f"Bars of measured ratios, on a logarithmic scale: {said}.")
+    axes = _ratios(ratios)
+    axes.set_xlim(left=0)
+    plots.show(axes.figure, _said(ratios, 1))
 
 
 def stored_rows(stored: Mapping[str, Any], measures: tuple[str, ...] = ("",)) -> None:
-    """The stored benchmark: median and spread of ratios, beside the goal.
+    """The stored benchmark: the median and the spread of ratios.
 
     Args:
         stored: `data/results/benchmark.json`.
         measures: how the measures start that are shown.
 
     Example:
-        >>> row = {"case": "net", "measure": "DGA / bare loop", "reach": "<= 1.05",
-        ...        "ratios": [1.0, 1.1, 1.2], "median": 1.1}
+        >>> row = {"case": "net", "measure": "DGA / bare loop", "ratios": [1.0, 1.1, 1.2],
+        ...        "median": 1.1}
         >>> stored_rows({"rows": [row]})
-        Median and spread of measured ratios and their goals: net, DGA / bare loop 1.10 (<= 1.05).
+        Median and spread of measured ratios: net, DGA : bare loop 1.10.
     """
-    rows = [row for row in stored["rows"]
-            if row["median"] is not None and row["measure"].startswith(measures)]  # fmt: skip
-    figure = Figure(figsize=(10, 0.42 * len(rows) + 0.9), dpi=100, layout="constrained")
+    ratios = {
+        f"{row['case'].split(',')[0]}, {row['measure'].replace(' / ', ' : ')}": row["ratios"]
+        for row in stored["rows"]
+        if row["median"] is not None and row["measure"].startswith(measures)
+    }
+    axes = _ratios(ratios, digits=2)
+    plots.show(axes.figure, _said(ratios, 2))
+
+
+def _ratios(ratios: Mapping[str, Sequence[float]], digits: int = 1) -> Any:
+    """Axes with a row for each ratio."""
+    figure = Figure(figsize=(10, 0.42 * len(ratios) + 0.9), dpi=100, layout="constrained")
     axes = figure.subplots()
-    names = []
-    for k, row in enumerate(rows):
-        goal = float(row["reach"].split(",")[0].split()[-1])
-        colour = _INK if row["median"] <= goal else _MISSED
-        axes.plot([min(row["ratios"]), max(row["ratios"])], [k, k], color=colour, lw=2)
-        axes.plot(row["median"], k, "o", color=colour, ms=8)
-        axes.plot(goal, k, "|", color=_GREY, ms=16, mew=2)
-        names.append(f"{row['case'].split(',')[0]}: {row['measure']}   {row['median']:.2f}")
-    axes.axvline(1, color="#d9d9d9", zorder=0)
-    axes.set_yticks(range(len(rows)), names, fontsize=10)
-    axes.invert_yaxis()
-    axes.set_xlabel("ratio: median (dot), all rounds (line), goal (grey stroke); red: goal missed")
+    for k, values in enumerate(ratios.values()):
+        axes.plot([min(values), max(values)], [k, k], color=_INK, lw=2)
+        axes.plot(median(values), k, "o", color=_INK, ms=8)
+    axes.axvline(1, color="#b0b0b0", zorder=0)
+    names = [f"{name}   {median(values):.{digits}f}" for name, values in ratios.items()]
+    axes.set_yticks(range(len(ratios)), names, fontsize=10.5)
+    axes.set_ylim(len(ratios) - 0.5, -0.5)
+    axes.set_xlabel("times as long: median (dot) and all rounds (line)", fontsize=10.5)
     axes.spines[["top", "right"]].set_visible(False)
-    said = "; ".join(f"{row['case'].split(',')[0]}, {row['measure']} {row['median']:.2f} "
-                     f"({row['reach']})" for row in rows)  # fmt: skip
-    plots.show(figure, f"Median and spread of measured ratios and their goals: {said}.")
+    return axes
+
+
+def _said(ratios: Mapping[str, Sequence[float]], digits: int) -> str:
+    rows = "; ".join(f"{name} {median(values):.{digits}f}" for name, values in ratios.items())
+    return f"Median and spread of measured ratios: {rows}."
