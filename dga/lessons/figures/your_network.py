@@ -254,7 +254,7 @@ def _blob(count: int) -> _Case:
     fails, helps = (metrics.energy_inside(a, drawn.watermarks) for a in maps)
     return _Case(
         "FullGrad: a blob covers the shortcut", "energy on the watermark", ("FullGrad", "IG"),
-        model.preprocess.restore(x[:1])[0], (maps[0][:1], maps[1][:1]), fails, helps,
+        model.preprocess.restore(x[:1])[0], (list(maps[0][:1]), list(maps[1][:1])), fails, helps,
     )  # fmt: skip
 
 
@@ -287,7 +287,7 @@ def _small_object(count: int) -> _Case:
     fails, helps = (metrics.energy_inside(a, drawn.masks) for a in maps)
     return _Case(
         "DGA: it spreads around a small object", "energy on the object", ("DGA", "IG"),
-        model.preprocess.restore(x[:1])[0], (maps[0][:1], maps[1][:1]), fails, helps,
+        model.preprocess.restore(x[:1])[0], (list(maps[0][:1]), list(maps[1][:1])), fails, helps,
     )  # fmt: skip
 
 
