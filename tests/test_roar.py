@@ -106,11 +106,12 @@ def test_keep_names_mistakes(answer, words, capsys):
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        ((10_000, 10), "A plan"),
+        ((10_000, 30), "A plan"),
+        ((10_000, 10), "Not yet: four times in five you find a gap of 0.012"),
         ((2000, 50), "The larger part comes from the test pictures"),
         ((10_000, 2), "The larger part comes from the seeds"),
         ((10_000, 1), "one seed"),
-        ((20_000, 10), "has 10,000 test pictures"),
+        ((20_000, 30), "has 10,000 test pictures"),
         ((10_000, 70), "more than an hour"),
         ((0.5, 3), "whole numbers"),
         ((None, 3), "Replace"),

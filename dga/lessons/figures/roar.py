@@ -322,24 +322,28 @@ def dga_against_rivals() -> None:
 
 
 def leakage() -> None:
-    """What the holes tell: classes read from them alone, and agreement with the first network.
+    """What the holes tell: the first network's answers, read from holes alone and retrained.
+
+    Two networks agree on a picture that both name rightly or both wrongly.
 
     Example:
         >>> leakage()  # doctest: +ELLIPSIS
-        Left: accuracy of networks that see only the holes, ...
+        Left: networks that see only the holes, ...
     """
     cells, at, rows = stored(), shares(), (*RIVALS, "dga")
     first = cells["first", "none", "0.0"]
     figure = Figure(figsize=(10.4, 4.9), dpi=100, layout="constrained")
     holes, alike = figure.subplots(1, 2, width_ratios=(1, 1.35))
-    told = {name: interval(cells["holes", name, "0.5"]) for name in rows}
+    usual = interval(cells["pictures", "none", "0.0"] == first).mean
+    right = {name: interval(cells["holes", name, "0.5"]) for name in rows}
+    told = {name: interval(cells["holes", name, "0.5"] == first) for name in rows}
     for row, name in enumerate(rows):
+        _dot(holes, right[name], row, COLOURS[name], "s", hollow=True)
         _dot(holes, told[name], row, COLOURS[name])
-    holes.axvline(0.1, color="black", lw=1, ls=":")
-    holes.text(0.115, 2.5, "chance", fontsize=11, va="center")
+    holes.axvline(usual, color="black", lw=1, ls=":")
     holes.set_yticks(range(len(rows)), [NAMES[name] for name in rows], fontsize=11)
-    holes.set(xlim=(0, 0.7), ylim=(len(rows) - 0.5, -0.5))
-    holes.set_xlabel("accuracy", fontsize=11)
+    holes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
+    holes.set_xlabel("□ accuracy   ● agreement with the old network", fontsize=11)
     holes.set_ylabel("removed first by", fontsize=11)
     holes.set_title("networks that see only the holes,\nhalf of the pixels removed", fontsize=11.5)
     percent, ends = [100 * float(share) for share in at], {}
@@ -350,10 +354,9 @@ def leakage() -> None:
         alike.errorbar(percent, means, reach, color=COLOURS[name], ls=_DASHES.get(name, "-"),
                        lw=3 if name == "dga" else 1.8, capsize=2)  # fmt: skip
         ends[name] = means[-1]
-    usual = interval(cells["pictures", "none", "0.0"] == first).mean
     alike.axhline(usual, color="black", lw=1, ls=":")
-    alike.text(percent[0] - 2, 0.522, f"dotted: networks that see all pixels, {usual:.2f}",
-               fontsize=11)  # fmt: skip
+    alike.text(percent[-1] + 50, usual - 0.008, "dotted: agreement of two networks\nthat learned "
+               f"on their own, {usual:.2f}", fontsize=11, ha="right", va="top")  # fmt: skip
     for name, height in _spread(ends, 0.03).items():
         leader = {"arrowstyle": "-", "color": COLOURS[name], "lw": 0.7}
         place = (percent[-1] + 5, height)
@@ -369,8 +372,11 @@ def leakage() -> None:
     middle = {name: interval(cells["pictures", name, "0.5"] == first).mean for name in rows}
     plots.show(
         figure,
-        "Left: accuracy of networks that see only the holes, half of the pixels removed: "
-        + ", ".join(f"{NAMES[name]} {i.mean:.2f}" for name, i in told.items())
+        "Left: networks that see only the holes, half of the pixels removed, accuracy and "
+        + "agreement with the old network: "
+        + ", ".join(
+            f"{NAMES[name]} {right[name].mean:.2f} and {i.mean:.2f}" for name, i in told.items()
+        )
         + ". Right: share of pictures on which retrained networks and the first are both right "
         + "or both wrong, against the share removed; at one half: "
         + ", ".join(f"{NAMES[name]} {value:.2f}" for name, value in middle.items())
