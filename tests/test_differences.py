@@ -39,6 +39,28 @@ def test_photographs_have_the_sign_of_their_means():
         assert networks[network].endswith(" photographs")
 
 
+def test_grey_and_filled_are_of_the_same_photographs_and_agree_with_the_stored_table():
+    found, kinds = differences.grey_and_filled()
+    with differences.PHOTOGRAPHS.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["dga_minus"]]
+    checked = 0
+    for kind in kinds:
+        network, fill = kind.rsplit(" ", 1)
+        both = {kinds[f"{network} {f}"].rsplit(", ", 1)[1] for f in differences.FILLS}
+        assert len(both) == 1
+        for row in rows:
+            if (row["network"], row["fill"]) != (network, fill):
+                continue
+            if both != {f"{row['pictures']} photographs"}:
+                continue  # the table has more photographs with this filling than with the other
+            sign = 1 if "lerf" in row["measure"] else -1
+            stored = sorted(sign * float(row[f"dga_minus{end}"]) for end in ("_low", "", "_high"))
+            mine = found[row["measure"], row["method"], kind]
+            assert sorted(mine) == pytest.approx(stored, abs=2e-4)
+            checked += 1
+    assert checked > 0
+
+
 def test_marks_and_words_say_the_same():
     found = {
         ("morf", "a", "vgg"): (0.2, 0.1, 0.3),

@@ -18,8 +18,8 @@ _REFEREE = {
     "two maps that are not bad. More pictures do not lift a ceiling.",
     "B": "A tie is news only where the measure can tell maps apart. Ask for the ends of the curves "
     "and for pictures on which LeRF is far from its ceiling.",
-    "C": "A tie at the ceiling is no evidence for the cheap method either, and on photographs one "
-    "look loses most of LeRF.",
+    "C": "A tie at the ceiling is no evidence for the cheap method either: on photographs, with "
+    "grey holes, one look loses much of LeRF.",
     "D": "An eye likes tidy maps, and nobody knows what the network owes to tidiness.",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,8 +17,7 @@ from dga.metrics import SHARES, Order
 from dga.zoo.files import DATA
 
 STORED = DATA / "results/ablations.csv"
-PAPER, BESIDE = "N=30 q=0.9 beta=0.0", "dga"  # the paper's setting, of either run
-_BESIDE = ("ufg-cut", "dga-random", "dga-weak", "dga-extreme", "dga-gi")  # measured beside "dga"
+PAPER = "N=30 q=0.9 beta=0.0"
 # The measures of the stored run: order of removal, and shares removed.
 MEASURES: dict[str, tuple[Order, tuple[float, ...]]] = {
     "lerf": ("lerf", SHARES),
@@ -30,8 +29,8 @@ MEASURES: dict[str, tuple[Order, tuple[float, ...]]] = {
 _PARTS = {
     "looks": {
         "ufg-cut": "one look",
-        "N=10 q=0.9 beta=0.0": "11 looks ($N$ = 10)",
-        "N=60 q=0.9 beta=0.0": "61 looks ($N$ = 60)",
+        "N=10 q=0.9 beta=0.0": "11 looks",
+        "N=60 q=0.9 beta=0.0": "61 looks",
     },
     "cut": {
         "N=30 q=0.9 beta=1.0": r"no cut ($\beta$ = 1)",
@@ -44,10 +43,17 @@ _PARTS = {
         "dga-extreme": "EPC only",
         "N=30 q=0.5 beta=0.0": "EPC takes half ($q$ = 0.5)",
         "N=30 q=1.0 beta=0.0": "EPC takes nothing ($q$ = 1)",
-        "pixel": "masks of whole pixels",
     },
-    "the rest": {"dga-gi": "no constant ($x \\cdot g$)", "Eq. 10": "without look 0 (Eq. 10)"},
+    "constant": {"dga-gi": "no constant ($x \\cdot g$)"},
 }
+_FILLED = {
+    "ufg-cut": "one look",
+    "dga-random": "random masks",
+    "dga-weak": "WC only",
+    "dga-extreme": "EPC only",
+    "dga-gi": "no constant ($x \\cdot g$)",
+}
+_SHOWN = {name: differences.MEASURES[name] for name in ("lerf", "morf", "fine morf")}
 
 Scores = Mapping[tuple[str, str, str], Tensor]  # (network, setting, measure) -> (pictures,)
 
@@ -94,18 +100,18 @@ def one_look_or_all(model: Any, x: Tensor, one: Tensor, many: Tensor, target: Te
         found["all", measure, "vgg"] = differences.ahead(measure, *both)
     panels = {"picture": model.preprocess.restore(x[:1])[0]}
     panels |= {"one look, cut": plots.heatmap(one[0].clamp(min=0)), "DGA": plots.heatmap(many[0])}
-    figure = Figure(figsize=(10.2, 3.0), dpi=100)
+    figure = Figure(figsize=(10.4, 2.75), dpi=100)
     for k, (name, picture) in enumerate(panels.items()):
-        axes = figure.add_axes((0.01 + 0.171 * k, 0.2, 0.166, 0.56))
+        axes = figure.add_axes((0.01 + 0.197 * k, 0.16, 0.19, 0.72))
         axes.imshow(picture, interpolation="nearest")
         axes.set_title(name, fontsize=11)
         axes.set_axis_off()
-    axes = figure.add_axes((0.68, 0.2, 0.295, 0.56))
+    axes = figure.add_axes((0.745, 0.2, 0.235, 0.68))
     rows = [differences.MEASURES]
     told = differences.panel(axes, differences.intervals(found), "all", rows, network)
     axes.set_ylabel("measure", fontsize=10.5)
     axes.set_xlabel(f"how much better DGA is, {len(x)} pictures", fontsize=10.5)
-    figure.text(0.01, 0.07, "heatmaps: each on its own scale, bright is relevant", fontsize=10)
+    figure.text(0.01, 0.05, "heatmaps: each on its own scale, bright is relevant", fontsize=10)
     plots.show(
         figure,
         "A drawn picture, its map by one look of Uniform FullGrad cut at zero, and by DGA, both "
@@ -131,53 +137,55 @@ def looks_differ(
     """
     shown = [picture, *map(_coarse, sums.values())]
     columns = ["picture", *(f"{name}, {words[name]}" for name in sums)]
-    figure = plots.grid([shown], columns=columns, panel=2.28, bar="magnitude")
+    figure = plots.grid([shown], columns=columns, panel=2.22, bar="magnitude")
     told = ", ".join(f"{name} ({words[name]})" for name in sums)
     plots.show(figure, f"The cat, and its map by {told}.")
 
 
-def what_each_part_buys(measures: Sequence[str] = ("lerf", "fine morf", "high lerf")) -> None:
-    """DGA against itself with one part changed, on photographs, from the stored runs.
+def what_each_part_buys() -> None:
+    """DGA against itself with one part changed, on photographs, from the two stored runs.
 
-    Args:
-        measures: which ones, names of `MEASURES`.
+    What was measured beside the other methods is corrected with them, the rest on its own.
 
     Example:
-        >>> what_each_part_buys(["lerf"])  # doctest: +ELLIPSIS
+        >>> what_each_part_buys()  # doctest: +ELLIPSIS
         DGA against DGA with one part changed, ...
     """
+    found, networks = differences.photographs()
     scores = stored()
-    names = dict.fromkeys(network for network, _, _ in scores)
-    shown = {setting for settings in _PARTS.values() for setting in settings}
-    found = {
-        (measure, setting, network): _ahead(scores, network, setting, measure)
-        for network, setting, measure in scores
-        if setting in shown and measure in measures
+    names = {setting for settings in _PARTS.values() for setting in settings}
+    own = {
+        (measure, setting, network): differences.ahead(
+            measure, scores[network, PAPER, measure], values
+        )
+        for (network, setting, measure), values in scores.items()
+        if setting in names - _FILLED.keys() and measure in _SHOWN
     }
+    fewer = {network: len(values) for (*_, network), values in own.items()}
+    networks |= {k: networks[k].replace(", ", f", {n} or ") for k, n in fewer.items()}
     differences.show(
-        differences.intervals(found),
-        {measure: differences.MEASURES[measure] for measure in measures},
-        list(_PARTS.values()),
-        {network: _named(network, found) for network in names},
+        found | differences.intervals(own), _SHOWN, list(_PARTS.values()), networks,
         "DGA against DGA with one part changed, on the same photographs.",
         ylabel="DGA against DGA with ...",
-    )
+    )  # fmt: skip
+
+
+def filled_in() -> None:
+    """The same with grey holes and with holes filled in, for what was measured with both.
+
+    Example:
+        >>> filled_in()  # doctest: +ELLIPSIS
+        DGA against DGA with one part changed, grey holes and holes filled in. ...
+    """
+    found, kinds = differences.grey_and_filled()
+    differences.show(
+        found, _SHOWN, [_FILLED], kinds,
+        "DGA against DGA with one part changed, grey holes and holes filled in.",
+        ylabel="DGA against DGA with ...",
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------ drawing
-
-
-def _named(network: str, found: Mapping[tuple[str, str, str], Tensor]) -> str:
-    counts = sorted({len(values) for (_, _, n), values in found.items() if n == network})
-    return f"{differences.NETWORKS[network]}, {' or '.join(map(str, counts))} photographs"
-
-
-def _ahead(scores: Scores, network: str, setting: str, measure: str) -> Tensor:
-    """How much better DGA is than a setting of the same run; the two runs round differently."""
-    reference = BESIDE if setting in _BESIDE else PAPER
-    return differences.ahead(
-        measure, scores[network, reference, measure], scores[network, setting, measure]
-    )
 
 
 def _coarse(attribution: Tensor) -> plots.Pixels:

@@ -10,6 +10,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,6 +22,7 @@ from dga.significance import Interval, holm_intervals
 from dga.zoo.files import DATA
 
 PHOTOGRAPHS = DATA / "results/photographs.csv"
+SCORES = DATA / "results/photographs_scores.csv"
 MEASURES = {
     "lerf": "LeRF",
     "morf": "MoRF",
@@ -73,17 +75,12 @@ def intervals(
     return dict(zip(differences, holm_intervals(found), strict=True))  # type: ignore[arg-type]
 
 
-def photographs(
-    fills: Sequence[str] = ("mean",),
-) -> tuple[dict[tuple[str, str, str], Interval], dict[str, str]]:
-    """The stored run on photographs, whose intervals are corrected already.
-
-    Args:
-        fills: what removed pixels become; networks without all of these are left out.
+def photographs() -> tuple[dict[tuple[str, str, str], Interval], dict[str, str]]:
+    """The stored run on photographs with grey holes, whose intervals are corrected already.
 
     Returns:
-        Measure, method and network (with several fills: network and fill) -> how much better DGA
-        is; and the words of each network, with its number of photographs.
+        Measure, method and network -> how much better DGA is; and the words of each network, with
+        its number of photographs.
 
     Example:
         >>> found, networks = photographs()
@@ -91,21 +88,58 @@ def photographs(
         True
     """
     with PHOTOGRAPHS.open(newline="") as file:
-        table = list(csv.DictReader(file))
-    known = {(row["network"], row["fill"]) for row in table}
+        table = [row for row in csv.DictReader(file) if row["fill"] == "mean"]
     found, words = {}, {}
     for row in table:
-        network, fill = row["network"], row["fill"]
-        if fill not in fills or not all((network, other) in known for other in fills):
-            continue
-        kind = network if len(fills) == 1 else f"{network} {fill}"
-        named = [NETWORKS.get(network, network), *([FILLS[fill]] if len(fills) > 1 else [])]
-        words[kind] = ", ".join([*named, f"{row['pictures']} photographs"])
+        network = row["network"]
+        words[network] = f"{NETWORKS.get(network, network)}, {row['pictures']} photographs"
         if row["method"] != "dga":
             mean, low, high = (float(row[f"dga_minus{end}"]) for end in ("", "_low", "_high"))
             if row["measure"] in ("morf", "fine morf"):
                 mean, low, high = -mean, -high, -low
-            found[row["measure"], row["method"], kind] = Interval(mean, low, high)
+            found[row["measure"], row["method"], network] = Interval(mean, low, high)
+    return found, words
+
+
+def grey_and_filled() -> tuple[dict[tuple[str, str, str], Interval], dict[str, str]]:
+    """Grey holes and holes filled in, on the photographs that were measured with both.
+
+    Corrected as the stored run is: for all comparisons of one network and one filling.
+
+    Returns:
+        As `photographs`, with "NETWORK FILL" in place of the network.
+
+    Example:
+        >>> found, kinds = grey_and_filled()
+        >>> found["morf", "random", "squeezenet1_1 linear"][0] > 0
+        True
+    """
+    with SCORES.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    pictures: dict[tuple[str, str], set[str]] = {}
+    for row in table:
+        pictures.setdefault((row["network"], row["fill"]), set()).add(row["picture"])
+    found: dict[tuple[str, str, str], Interval] = {}
+    words = {}
+    for network in dict.fromkeys(row["network"] for row in table):
+        shared = set.intersection(*(pictures.get((network, fill), set()) for fill in FILLS))
+        for fill, name in FILLS.items() if shared else ():
+            kind = f"{network} {fill}"
+            words[kind] = f"{NETWORKS.get(network, network)}, {name}, {len(shared)} photographs"
+            family = {}
+            for measure in MEASURES:
+                rows = [
+                    row
+                    for row in table
+                    if row["picture"] in shared
+                    and (row["network"], row["fill"], row["measure"]) == (network, fill, measure)
+                ]
+                scores = {method: torch.tensor([float(row[method]) for row in rows]).double()
+                          for method in list(table[0])[4:]}  # fmt: skip
+                for method, own in scores.items():
+                    if method != "dga":
+                        family[measure, method, kind] = ahead(measure, scores["dga"], own)
+            found |= intervals(family)
     return found, words
 
 
@@ -152,7 +186,8 @@ def show(
         axes.set_title(title, fontsize=11.5, weight="bold", pad=19)
     for line in grid:
         line[0].set_ylabel(ylabel, fontsize=11)
-    figure.supxlabel("how much better DGA is", fontsize=11)
+    note = "" if len(panels) == 1 else "  (each panel on its own scale)"
+    figure.supxlabel(f"how much better DGA is{note}", fontsize=11)
     legend(figure, networks)
     plots.show(figure, f"{said} {verdicts or '. '.join(words) + '.'}")
 

@@ -22,9 +22,7 @@ from dga.lessons import plots
 from dga.lessons.figures import differences
 from dga.lessons.plots import LABELS, Pixels
 from dga.metrics import SHARES, top_pixels
-from dga.zoo.files import DATA
 
-SCORES = DATA / "results/photographs_scores.csv"
 _CONTROLS = {
     "random order": controls.random_order,
     "blurred random order": controls.blurred_random,
@@ -37,6 +35,7 @@ _BLOCKS = (
     ("random", "random-blurred", "edges", "centre"),
     ("gbp", "gi", "ig", "gig", "ig-cut", "fg", "gradcam"),
 )
+_FILLED = (("random", "edges", "centre"), ("ig", "gig", "ig-cut", "fg", "gradcam"))
 _MARKS = "os^D"
 _PANEL = 2.26  # inches: 226 pixels
 _LEGEND: Any = {"frameon": False, "labelcolor": "linecolor", "fontsize": 11.5}
@@ -240,21 +239,21 @@ def against_dga(blocks: Sequence[Sequence[str]] = _BLOCKS) -> None:
         >>> against_dga([("random", "ig")])  # doctest: +ELLIPSIS
         DGA against controls and methods on photographs. ...
     """
-    _show(blocks, ("mean",), "DGA against controls and methods on photographs.")
+    _show(differences.photographs(), blocks, "DGA against controls and methods on photographs.")
 
 
-def two_fills(methods: Sequence[str] = ("random", "centre", "ig", "ig-cut", "fg")) -> None:
-    """The same differences with grey holes and with holes filled in, where both were measured.
+def two_fills(blocks: Sequence[Sequence[str]] = _FILLED) -> None:
+    """The same differences with grey holes and with holes filled in, on the same photographs.
 
     Args:
-        methods: short names, from the top.
+        blocks: short names, from the top.
 
     Example:
-        >>> two_fills(("random", "ig"))  # doctest: +ELLIPSIS
+        >>> two_fills([("random", "ig")])  # doctest: +ELLIPSIS
         DGA against others with grey holes and with holes filled in. ...
     """
     said = "DGA against others with grey holes and with holes filled in."
-    _show([methods], tuple(differences.FILLS), said)
+    _show(differences.grey_and_filled(), blocks, said)
 
 
 def pictures_needed(
@@ -285,17 +284,16 @@ def pictures_needed(
             paired = float(8 * delta.var() / delta.mean() ** 2)
             apart = float(8 * (own.var() + dgas.var()) / delta.mean() ** 2)
             y = place + (k - (len(names) - 1) / 2) * 0.68 / len(names)
-            tint = plots.COLOURS.get(method.split("-")[0], _CONTROL)
             axes.plot([min(n, _MOST) for n in (paired, apart)], [y, y], color="0.75", lw=1.2)
-            for n, face in ((paired, tint), (apart, "white")):
+            for n, face in ((paired, _CONTROL), (apart, "white")):
                 if n < _MOST:
-                    axes.plot(max(n, 2), y, _MARKS[k], color=tint, mfc=face, ms=6.5)
+                    axes.plot(max(n, 2), y, _MARKS[k], color=_CONTROL, mfc=face, ms=6.5)
             if paired >= _MOST:
                 axes.text(0.85 * _MOST, y, f"{name}: more →", ha="right", va="center",
-                          color=tint, fontsize=10)  # fmt: skip
+                          color=_CONTROL, fontsize=10)  # fmt: skip
             words.append(f"{LABELS[method]}, {name}: {_rounded(paired)}, {_rounded(apart)}")
     axes.set(xscale="log", xlim=(1.6, _MOST), ylim=(len(methods) - 0.45, -0.55))
-    axes.set_xticks([3, 10, 100, 1000, 10_000], ["3", "10", "100", "1,000", "10,000"])
+    axes.set_xticks([2, 10, 100, 1000, 10_000], ["2 or less", "10", "100", "1,000", "10,000"])
     axes.set_xlabel("photographs needed, by LeRF")
     axes.set_yticks(range(len(methods)), [LABELS[name] for name in methods])
     axes.set_ylabel("DGA against", fontsize=11)
@@ -352,15 +350,18 @@ def filled(model: Any, x: Tensor, target: Tensor) -> None:
 # ------------------------------------------------------------------------------- the stored results
 
 
-def _show(blocks: Sequence[Sequence[str]], fills: Sequence[str], said: str) -> None:
-    found, networks = differences.photographs(fills)
+def _show(
+    run: tuple[differences.Found, Mapping[str, str]], blocks: Sequence[Sequence[str]], said: str
+) -> None:
+    found, networks = run
+    panels = {name: differences.MEASURES[name] for name in ("lerf", "morf", "fine morf")}
     words = [{name: LABELS[name] for name in block} for block in blocks]
-    differences.show(found, {"lerf": "LeRF", "morf": "MoRF"}, words, networks, said)
+    differences.show(found, panels, words, networks, said)
 
 
 def _lerf() -> dict[str, dict[str, Tensor]]:
     """Network -> method -> LeRF of each photograph, with grey holes."""
-    with SCORES.open(newline="") as file:
+    with differences.SCORES.open(newline="") as file:
         table = [row for row in csv.DictReader(file)
                  if row["fill"] == "mean" and row["measure"] == "lerf"]  # fmt: skip
     return {
