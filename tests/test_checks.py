@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -234,3 +236,11 @@ def test_a_map_that_sees_no_network_is_measured(capsys):
 def test_lerf_of_morf(answer, said, capsys):
     lesson_06.lerf_of_morf(answer)
     assert said in capsys.readouterr().out
+
+
+def test_lesson_04_says_plus_where_the_answer_is_better(capsys):
+    lesson_04.weights(lambda t: (t, 0))  # WC only: worse in MoRF, more in the object
+    said = capsys.readouterr().out
+    assert "plus is better" in said
+    assert re.search(r"^MoRF +-0", said, re.MULTILINE)
+    assert re.search(r"top 10 % in the object +\+0\.\d\d  better", said)
