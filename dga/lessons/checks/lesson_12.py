@@ -77,4 +77,4 @@ def _verdict(mine: tuple[float, ...], before: tuple[float, ...]) -> str:
         return "Not yet: noise moves it as far as before, or nearly."
     if lost:
         return f"Not yet: it moves less, and pays with {' and '.join(lost)}."
-    return "Right: it moves less and pays nothing, on one photograph. Now try another."
+    return "Right: it moves less and pays no more than chance. One photograph: now try another."

@@ -330,7 +330,7 @@ def seeds(first: Tensor, noisy: Tensor, other: Tensor) -> None:
     _row(
         panels,
         "Stable DGA of seed 0 and of seed 1: the same parts are bright. On the same scale, the "
-        "change by noise is dark, and the change by the seed is bright.",
+        "change by noise is dark, that by the seed shows in specks all over.",
     )
 
 
