@@ -10,7 +10,16 @@ import torch
 import dga
 from dga import controls
 from dga.lessons import checks
-from dga.lessons.checks import TASKS, Wrong, lesson_00, lesson_01, lesson_04, lesson_06, lesson_11
+from dga.lessons.checks import (
+    TASKS,
+    Wrong,
+    lesson_00,
+    lesson_01,
+    lesson_04,
+    lesson_06,
+    lesson_11,
+    lesson_12,
+)
 
 MISTAKES = [(name, message) for name, task in TASKS.items() for message in task.mistakes]
 
@@ -244,3 +253,13 @@ def test_lesson_04_says_plus_where_the_answer_is_better(capsys):
     assert "plus is better" in said
     assert re.search(r"^MoRF +-0", said, re.MULTILINE)
     assert re.search(r"top 10 % in the object +\+0\.\d\d  better", said)
+
+
+@pytest.mark.parametrize(
+    ("mine", "word"),
+    [((0.04, 0.75, 0.1), "Right"), ((0.079, 0.8, 0.1), "as far"),
+     ((0.04, 0.6, 0.1), "with LeRF"), ((0.02, 0.6, 0.3), "LeRF and MoRF")],
+)  # fmt: skip
+def test_lesson_12_says_what_a_repair_pays(mine, word):
+    """Of movement, LeRF and MoRF, beside those of the stable DGA as it is."""
+    assert word in lesson_12._verdict(mine, (0.08, 0.76, 0.09))
