@@ -77,6 +77,18 @@ def test_a_map_that_does_not_listen_gets_a_half():
     assert rows and {r["share"] for r in rows} == {"0.5000"}
 
 
+def test_looks_are_added_until_hardly_a_zero_is_left():
+    model, pictures = dga.load_model("resnet"), dga.load_images("test", 1)
+    x = model.preprocess(pictures.images)
+    one, many = (
+        dga.gradient_times_input(model, x, pictures.labels).clamp(min=0),
+        heavy_08.cut_looks(model, x, pictures.labels, 0),
+    )
+    zeros = [float((a == 0).float().mean()) for a in (one, many)]
+    assert zeros[0] > 0.3 and zeros[1] < 0.05 and (many >= 0).all()
+    assert torch.equal(many, heavy_08.cut_looks(model, x, pictures.labels, 0))
+
+
 def test_what_was_behind():
     """Everything removed is the empty picture; nothing of the background matters for LeRF."""
     model, pictures = dga.load_model("vgg"), dga.load_images("test", 2, without=True)

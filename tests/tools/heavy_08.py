@@ -3,7 +3,8 @@
 localisation    how much of a map lies on the object
 classes         two objects in a picture: how much lies on the one that was asked for
 cascade         resnet's layers randomised one after another, three draws
-fill            LeRF and MoRF where removed pixels are grey, what was behind, or imputed
+cascade_looks   the same for the sum of many cut looks, whose zeros differ: a control for the cut
+fill            ends of LeRF and MoRF where removed pixels are grey, what was behind, or imputed
 noise_networks  maps of noisy pictures: rank correlation with the clean map, LeRF and MoRF
 quantus         sensitivity-max and infidelity by Quantus
 
@@ -22,6 +23,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,7 @@ FEW = ("gi", "gbp", "ig", "ig-cut", "fg", "gig", "dga", "dga-random", "gradcam")
 ALL = ("random", "random-blurred", "centre", "edges", *FEW, "ufg-cut", "dga-gi")
 NOISE = (0.0, 0.02, 0.1, 0.4)
 TOP, BOTTOM = (0.02, 0.05, 0.1, 0.2), (0.8, 0.9, 0.95)  # removed in MoRF and in LeRF
+LOOKS = 31  # of DGA
 STAGES = ("10", "7.conv1", "5.conv1", "3.conv1", "0")  # of resnet
 
 Row = dict[str, object]
@@ -115,15 +118,45 @@ def classes(job: Job, start: int) -> Iterator[Row]:
 
 def cascade(job: Job, start: int) -> Iterator[Row]:
     """Signed and unsigned maps after some layers, from the last to the first."""
+    yield from _cascade(
+        job, start, partial(maps, ("edges", "gi", "gbp", "ig", "ig-cut", "fg", "dga", "gradcam"))
+    )
+
+
+def cascade_looks(job: Job, start: int) -> Iterator[Row]:
+    """As `cascade`, for as many cut looks as DGA's. A sign that flips no longer makes a zero."""
+    yield from _cascade(job, start, lambda *given: {"gi-cut-looks": cut_looks(*given)})
+
+
+def cut_looks(model: nn.Module, x: Tensor, target: Tensor, first: int) -> Tensor:
+    """Gradient*Input at noisy copies of the pictures, each with its negatives cut, summed.
+
+    Args:
+        model, x, target: as for every method.
+        first: number of the first picture, the seed of the noise.
+
+    Returns:
+        Shaped like x.
+    """
+    random = torch.Generator().manual_seed(first)
+    total = torch.zeros_like(x)
+    for _ in range(LOOKS):
+        near = x + NOISE[-1] * torch.randn(x.shape, generator=random)
+        total += dga.gradient_times_input(model, near, target).clamp(min=0)
+    return total
+
+
+def _cascade(
+    job: Job, start: int, explain: Callable[[nn.Module, Tensor, Tensor, int], dict[str, Tensor]]
+) -> Iterator[Row]:
     name, draw = job
     model, x, target, pictures = _start(name, "test", start)
-    methods = ("edges", "gi", "gbp", "ig", "ig-cut", "fg", "dga", "gradcam")
-    before = maps(methods, model, x, target, start)
+    before = explain(model, x, target, start)
     networks = metrics.cascading_randomization(model, seed=1000 * int(draw))
     for layer, copy in networks:
         if layer not in STAGES:
             continue
-        for method, a in maps(methods, copy, x, target, start).items():
+        for method, a in explain(copy, x, target, start).items():
             sizes = [m.sum(1, keepdim=True).abs() for m in (a, before[method])]
             values = {
                 "correlation": metrics.rank_correlation(a, before[method]),
@@ -266,12 +299,14 @@ class Part:
 
 
 EACH = tuple((name,) for name in NETWORKS)
+DRAWS = tuple(("resnet", str(draw)) for draw in range(3))
 PARTS = {
     "localisation": Part(
         localisation, (*((name, "test") for name in NETWORKS), ("resnet", "small")), 100
     ),
     "classes": Part(classes, EACH, 100),
-    "cascade": Part(cascade, tuple(("resnet", str(draw)) for draw in range(3)), 50),
+    "cascade": Part(cascade, DRAWS, 50),
+    "cascade_looks": Part(cascade_looks, DRAWS, 30),
     "fill": Part(fill, EACH, 200),
     "noise_networks": Part(noise, EACH, 50),
     "quantus": Part(quantus, (("resnet",),), 30),

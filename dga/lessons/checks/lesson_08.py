@@ -49,7 +49,7 @@ def painted_over(answer: Callable[[Tensor, Tensor, Tensor], Any]) -> None:
         print(
             f"Right. Umbrella falls from {said[0][:, UMBRELLA].mean():.2f} to "
             f"{said[1][:, UMBRELLA].mean():.2f}; right answers rise from {right[0]} to {right[1]} "
-            "of 10. Nothing but the mark was changed, so the mark is the cause."
+            "of 10. Nothing but the mark was changed."
         )
 
 

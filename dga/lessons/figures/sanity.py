@@ -19,7 +19,8 @@ from dga.zoo.files import DATA
 PANEL = 1.6  # inches
 NETWORKS = {"vgg": "o", "resnet": "s", "inception": "^"}
 CONTROL = "#7f7f7f"
-STAGES = {"10": "last", "7.conv1": "7", "5.conv1": "5", "3.conv1": "3", "0": "all"}
+STAGES = {"10": "last\nlayer", "7.conv1": "from\nblock 7", "5.conv1": "from\nblock 5",
+          "3.conv1": "from\nblock 3", "0": "all"}  # fmt: skip
 _SHORT = {"ig": "IG", "ig-cut": "IG, negatives cut", "gig": "Guided IG", "edges": "edges (control)",
           "centre": "centre blob (control)", "random": "random (control)"}  # fmt: skip
 
@@ -125,43 +126,48 @@ def cascade() -> None:
         >>> cascade()  # doctest: +ELLIPSIS
         Two panels of rank correlation ...
     """
-    rows = stored("cascade")
-    methods = ("edges", "gbp", "fg", "gi", "ig", "ig-cut", "dga")
-    figure = Figure(figsize=(9.8, 4.1), layout="constrained", dpi=100)
+    rows, looks = stored("cascade"), stored("cascade_looks")
+    names = {m: _name(m) for m in ("edges", "gbp", "fg", "ig", "ig-cut", "dga")}
+    names["gi-cut-looks"] = f"31 cut looks\n({_count(looks)} pictures)"
+    styles = {"ig-cut": ":", "gi-cut-looks": "--"}
+    figure = Figure(figsize=(9.8, 4.4), layout="constrained", dpi=100)
     titles = {"correlation": "with signs", "unsigned": "sizes only"}
     for axes, (column, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(),
                                      strict=True):  # fmt: skip
         axes.axhline(0, color="0.8", lw=1)
         ends = {}
-        for method in methods:
-            colour, dash = _colour(method), ":" if method == "ig-cut" else "-"
+        for method in names:
+            colour = _colour(method)
             lines = []
             for draw in sorted({r["draw"] for r in rows}):
-                some = [r for r in rows if r["method"] == method and r["draw"] == draw]
+                some = [r for r in rows + looks if (r["method"], r["draw"]) == (method, draw)]
                 cells = [[float(r[column]) for r in some if r["layer"] == s] for s in STAGES]
                 lines.append(torch.tensor(cells).T)  # (pictures, stages)
             for line in lines:
                 axes.plot(range(6), [1, *line.nanmean(0)], color=colour, lw=0.7, alpha=0.6)
             mean, low, high = bootstrap_interval(torch.stack(lines).nanmean(0))
-            axes.plot(range(6), [1, *mean], f"o{dash}", color=colour, lw=2.2, ms=4)
+            axes.plot(range(6), [1, *mean], f"o{styles.get(method, '-')}", color=colour, lw=2.2,
+                      ms=4)  # fmt: skip
             axes.fill_between(range(1, 6), low, high, color=colour, alpha=0.25, lw=0)
             ends[method] = float(mean[-1])
         below = 2.0
         for method in sorted(ends, key=lambda m: -ends[m]):
-            below = min(ends[method], below - 0.075)  # labels keep apart
-            axes.text(5.15, below, _name(method), color=_colour(method), va="center", fontsize=10)
-        axes.set_xticks(range(6), ["none", *STAGES.values()])
-        axes.set(xlim=(-0.1, 7.6), ylim=(-0.22, 1.08), xlabel="random from the end down to block")
+            below = min(ends[method], below)  # labels keep apart
+            axes.text(5.15, below + 0.035, names[method], color=_colour(method), va="top",
+                      fontsize=10)  # fmt: skip
+            below -= 0.07 * (1 + names[method].count("\n"))
+        axes.set_xticks(range(6), ["nothing", *STAGES.values()])
+        axes.set(xlim=(-0.1, 7.6), ylim=(-0.3, 1.08), xlabel="what is random, from the end on")
         axes.set_ylabel("rank correlation")
         axes.set_title(f"{title}, {_count(rows)} pictures, resnet", fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
     plots.show(
         figure,
-        "Two panels of rank correlation with the map of the trained network against the block down "
-        "to which the network is random; a band is a 95 % interval, a thin line one draw. With "
-        "signs, IG and Gradient*Input fall to 0 at once, FullGrad and DGA later, Guided Backprop "
-        "slowest. By sizes alone, IG and Gradient*Input stay above 0, below DGA. IG with its "
-        "negatives cut falls further than DGA on either side. Edges stay at 1.",
+        "Two panels of rank correlation with the map of the trained network against what is "
+        "random, from the last layer to all; a band is a 95 % interval, a thin line one draw. With "
+        "signs, IG falls to 0 at once, FullGrad and DGA later, Guided Backprop slowest. By sizes "
+        "alone, IG stays close below DGA. The sum of 31 cut looks starts half-way between DGA "
+        "and IG with its negatives cut, and ends near the latter. Edges stay at 1.",
     )
 
 
@@ -170,18 +176,18 @@ def fill_in() -> None:
 
     Example:
         >>> fill_in()  # doctest: +ELLIPSIS
-        DGA against eight methods ...
+        DGA against five methods ...
     """
     rows = stored("fill")
     fills = {"mean": "grey", "linear": "neighbours", "behind": "behind"}
-    methods = ("random", "edges", "gradcam", "fg", "gi", "ig", "ig-cut", "dga-random")
+    methods = ("edges", "fg", "ig", "ig-cut", "dga-random")
     others = {m: _name(m) for m in methods}
     values: dict[tuple[str, str, str], Tensor] = {}
     panels = {}
-    for measure, word in (("lerf", "LeRF"), ("morf", "MoRF")):
+    for measure, word in (("lerf", "LeRF, last fifth"), ("morf", "MoRF, first fifth")):
         for fill, words in fills.items():
             some = [r for r in rows if r["fill"] == fill and r["measure"] == measure]
-            panels[f"{measure} {fill}"] = f"{word}, holes: {words}"
+            panels[f"{measure} {fill}"] = f"{word}: {words}"
             table = {
                 (m, n): torch.tensor([float(r[m]) for r in some if r["network"] == n])
                 for n in NETWORKS for m in (*methods, "dga")
@@ -190,55 +196,33 @@ def fill_in() -> None:
             values |= {(f"{measure} {fill}", m, n): v for (_, m, n), v in found.items()}
     differences.show(
         differences.intervals(values), panels, [others], _networks(table),
-        "DGA against eight methods on three networks, by LeRF above and by MoRF below, where "
-        "removed pixels become grey, their neighbours, or what was behind the object.",
-        columns=3, linear=0.1,
+        "DGA against five methods on three networks, by the mean of LeRF where 80, 90 and 95 % are "
+        "removed, above, and by that of MoRF where 2, 5, 10 and 20 % are, below; removed pixels "
+        "become grey, their neighbours, or what was behind the object.",
+        columns=3,
     )  # fmt: skip
 
 
 def noise() -> None:
-    """How maps and their LeRF hold under noise, one column for each network.
+    """How well maps and their LeRF hold under strong noise, DGA against each method.
 
     Example:
         >>> noise()  # doctest: +ELLIPSIS
-        Three networks ...
+        What is kept at noise 0.4, ...
     """
     rows = stored("noise_networks")
-    methods = [m for m in ("edges", "gbp", "gi", "ig", "fg", "dga")
-               if any(r["method"] == m for r in rows)]  # fmt: skip
-    levels = sorted({r["noise"] for r in rows}, key=float)
-    figure = Figure(figsize=(9.8, 5.6), layout="constrained", dpi=100)
-    grid = figure.subplots(2, 3, sharey="row", sharex=True)
-    for axes, network in zip(grid.T, NETWORKS, strict=True):
-        for method in methods:
-            some = [r for r in rows if r["network"] == network and r["method"] == method]
-            for ax, column in zip(axes, ("correlation", "lerf"), strict=True):
-                v = torch.tensor([[float(r[column]) for r in some if r["noise"] == level]
-                                  for level in levels]).T  # fmt: skip
-                if column == "lerf":
-                    v = v - v[:, :1]
-                mean, low, high = bootstrap_interval(v)
-                ax.plot(range(len(levels)), mean, "o-", color=_colour(method), ms=4, lw=2,
-                        label=_name(method))  # fmt: skip
-                ax.fill_between(range(len(levels)), low, high, color=_colour(method), alpha=0.2,
-                                lw=0)  # fmt: skip
-        axes[0].set_title(f"{network}, {_count(rows)} pictures", fontsize=11)
-        axes[1].set_xticks(range(len(levels)), [f"{float(level):g}" for level in levels])
-        axes[1].set_xlabel("noise")
-        axes[1].axhline(0, color="0.8", lw=1)
-        for ax in axes:
-            ax.spines[["top", "right"]].set_visible(False)
-    grid[0][0].set(ylabel="rank correlation\nwith the clean map", ylim=(0, 1.05))
-    grid[1][0].set_ylabel("LeRF minus that\nwithout noise")
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    plots.show(
-        figure,
-        "Three networks against the noise in the picture, with 95 % intervals. Above, FullGrad's "
-        "map hardly changes, DGA's and the edges' little, those of IG and Gradient*Input much. "
-        "Below, LeRF is nearly kept up to noise 0.1; at 0.4 it falls a little on vgg and resnet, "
-        "and far on inception, for FullGrad, DGA and the edges alike.",
-    )
+    others = {m: _name(m) for m in ("edges", "fg", "gbp", "ig")}
+    clean, noisy = ([r for r in rows if float(r["noise"]) == level] for level in (0, 0.4))
+    found: dict[tuple[str, str, str], Tensor] = {}
+    for column in ("correlation", "lerf"):
+        before, after = (_table(some, (*others, "dga"), column) for some in (clean, noisy))
+        kept = {key: after[key] - before[key] for key in after}
+        found |= _found(column, kept, others)
+    panels = {"correlation": "the map (rank correlation)", "lerf": "its LeRF"}
+    differences.show(
+        differences.intervals(found), panels, [others], _networks(kept),
+        "What is kept at noise 0.4, DGA against four methods on three networks.",
+    )  # fmt: skip
 
 
 def on_the_object() -> None:
@@ -260,36 +244,6 @@ def on_the_object() -> None:
         differences.intervals(found), titles, [others], _networks(values),
         "How much lies on the object, DGA against four methods on three networks.",
     )  # fmt: skip
-
-
-def quantus() -> None:
-    """Sensitivity-max and infidelity of all methods, as Quantus measures them.
-
-    Example:
-        >>> quantus()  # doctest: +ELLIPSIS
-        Two panels, ...
-    """
-    rows = stored("quantus")
-    methods = ("random", "edges", "fg", "gradcam", "gi", "ufg-cut", "gbp", "ig", "ig-cut",
-               "dga-random", "dga")  # fmt: skip
-    titles = {
-        "sensitivity": "sensitivity-max (lower is better)",
-        "scaled": "infidelity, best multiple (lower is better)",
-    }
-    figure = Figure(figsize=(9.8, 4.0), layout="constrained", dpi=100)
-    for axes, (column, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(),
-                                     strict=True):  # fmt: skip
-        values = {k: v for k, v in _table(rows, methods, column).items() if len(v)}
-        _forest(axes, values, methods)
-        axes.set_xlabel(title)
-        axes.set_title(f"resnet, {_count(rows)} pictures, 95 % intervals", fontsize=11)
-        axes.set_xlim(left=-0.01)
-    plots.show(
-        figure,
-        "Two panels, sensitivity-max and infidelity of eleven methods. In sensitivity-max the "
-        "controls are at 0, the best there is, and DGA is worst by far. In infidelity Guided "
-        "Backprop is best, the controls, FullGrad and Grad-CAM are worst, DGA lies between.",
-    )
 
 
 def stored(part: str) -> list[Row]:
@@ -354,4 +308,5 @@ def _name(method: str) -> str:
 
 
 def _colour(method: str) -> str:
-    return plots.COLOURS.get(method, {"ig-cut": plots.COLOURS["ig"]}.get(method, CONTROL))
+    shared = {"ig-cut": "ig", "gi-cut-looks": "gi"}
+    return plots.COLOURS.get(shared.get(method, method), CONTROL)
