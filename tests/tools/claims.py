@@ -291,8 +291,8 @@ def sanity() -> list[Row]:
     ))  # fmt: skip
     fills = {"linear": "their neighbours", "behind": "what is behind the object"}
     ends = {  # not the whole curve, as in Table 1
-        "lerf": (1, "LeRF where 80 to 95 % are removed"),
-        "morf": (-1, "MoRF where 2 to 20 % are removed"),
+        "lerf": (1, "LeRF, last fifth (80 to 95 % removed)"),
+        "morf": (-1, "MoRF, first fifth (2 to 20 % removed)"),
     }
     for order, (sign, name) in ends.items():
         for fill, words in fills.items():

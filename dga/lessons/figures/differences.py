@@ -152,7 +152,6 @@ def show(
     *,
     columns: int = 4,
     ylabel: str = "DGA against",
-    linear: float | None = None,
     verdicts: str = "",
 ) -> None:
     """A panel a measure, a row a method or variant, a mark a network.
@@ -165,7 +164,6 @@ def show(
         said: begins the alt text, which then says all verdicts.
         columns: panels side by side, at most.
         ylabel: what the rows are.
-        linear: beyond this the axis is logarithmic.
         verdicts: ends the alt text where they hang on rounding.
 
     Example:
@@ -182,7 +180,7 @@ def show(
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     words = []
     for axes, (key, title) in zip(grid.flat, panels.items(), strict=True):
-        words.append(f"{title}. {panel(axes, found, key, blocks, networks, linear)}")
+        words.append(f"{title}. {panel(axes, found, key, blocks, networks)}")
         axes.set_title(title, fontsize=11.5, weight="bold", pad=19)
     for line in grid:
         line[0].set_ylabel(ylabel, fontsize=11)
@@ -198,13 +196,12 @@ def panel(
     key: str,
     blocks: Blocks,
     networks: Mapping[str, str],
-    linear: float | None = None,
 ) -> str:
     """Draws one panel, and says its verdicts.
 
     Args:
         axes: to draw on.
-        found, blocks, networks, linear: see `show`.
+        found, blocks, networks: see `show`.
         key: of the panel.
 
     Example:
@@ -235,15 +232,9 @@ def panel(
                 verdicts[verdict].append(" ".join(plain.split()) + on)
         place += 0.6
     axes.axvline(0, color="black", lw=1.1, zorder=0)
-    if linear:
-        axes.set_xscale("symlog", linthresh=linear)
-        axes.minorticks_off()
-        axes.set_xticks([s * v for s in (-1, 1) for v in (linear, 5 * linear)] + [0])
-        axes.xaxis.set_major_formatter("{x:g}")
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -0.25 * right), max(right, -0.25 * left))  # 0 and both sides show
-    if not linear:
-        axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=4)
     axes.set_ylim(place - 0.05, -0.6)
     axes.set_yticks(list(ticks), list(ticks.values()), fontsize=10.5)
     at: dict[str, Any] = {"y": 1.015, "fontsize": 10, "transform": axes.transAxes}
