@@ -260,7 +260,8 @@ def legend(figure: Figure, networks: Mapping[str, str]) -> None:
         for mark, words in zip(_MARKS, networks.values(), strict=False)
     ]
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=10.5,
+        handles=handles, loc="outside upper center", ncols=3 if len(handles) < 4 else 2,
+        frameon=False, fontsize=10.5,
         title="line: 95 % interval, corrected for all comparisons     hollow: holds 0, undecided",
         title_fontsize=10.5,
     )  # fmt: skip
