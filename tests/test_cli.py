@@ -92,7 +92,7 @@ def test_explain_every_method(method, tmp_path, capsys):
         (["explain", "chelsea", "--model", "vgg", "--method", "lime"], "invalid choice: 'lime'"),
         (["explain", "chelsea", "--model", "vgg", "--steps", "0"], "--steps must be at least 1"),
         (["explain", "chelsea", "--model", "vgg", "--method", "ig", "--epc-quantile", "0.5"],
-         "--epc-quantile is an option of dga, not of ig"),
+         "--epc-quantile is an option of dga, stable, not of ig"),
         (["explain", "chelsea", "--model", "vgg", "--output", "heat.jpg"], "must end in .png"),
         (["explain", "chelsea", "--model", "vgg", "--output", "no/where.png"], "does not exist"),
         (["explain", "chelsea", "--model", "vgg", "--device", "tpu9"], "--device 'tpu9' cannot"),
