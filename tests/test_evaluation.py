@@ -75,7 +75,7 @@ def test_a_folder_gives_what_memory_gives(folder, model, tmp_path):
     (row,) = [r for r in rows if (r["method"], r["fill"], r["measure"]) == ("gi", "blur", "lerf")]
     assert float(row["mean"]) == pytest.approx(mean.item(), abs=1e-5)
     gaps = {
-        key: metrics.bootstrap_interval(results["dga", *key[1:]] - scores)
+        key: metrics.bootstrap_interval(results["dga", key[1], key[2]] - scores)
         for key, scores in results.items() if key[0] != "dga"
     }  # fmt: skip
     together = significance.holm_intervals([tuple(map(float, gap)) for gap in gaps.values()])

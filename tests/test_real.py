@@ -29,7 +29,7 @@ def test_dga_leads_on_lerf_and_is_level_on_morf(other):
     lows = {}
     for measure in ("lerf", "morf"):
         gaps = [float(r["dga"]) - float(r[other]) for r in rows if r["measure"] == measure]
-        assert len(gaps) == 128
+        assert len(gaps) >= 128
         _, lows[measure], _ = metrics.bootstrap_interval(torch.tensor(gaps))
     assert lows["lerf"] > 0.2 and lows["morf"] <= 0.005
 
