@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -186,6 +187,26 @@ def _colour_bar(
     top, *_, bottom = axes.get_yticklabels()  # inside the figure, however low it is
     top.set_verticalalignment("top")
     bottom.set_verticalalignment("bottom")
+
+
+def panel(axes: Axes, picture: Pixels, title: str) -> None:
+    """A picture with its title in a thin frame, on axes that are there already.
+
+    Args:
+        axes: to draw on.
+        picture: (H, W, 3) in 0..1.
+        title: above it.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> panel(axes, np.zeros((8, 8, 3), np.float32), "black")
+        >>> axes.get_title()
+        'black'
+    """
+    axes.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(title, fontsize=11, pad=5)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("0.8")
 
 
 def compare(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import dga
 from dga.lessons.checks.aggregation import distilled_gradient_aggregation
-from dga.lessons.checks.task import EMPTY, Wrong, complaint
+from dga.lessons.checks.task import EMPTY, Wrong, mapped
 
 MOST = 8  # looks
 PHOTOGRAPHS = ("coffee", "rocket")  # not the cat, on which the lesson's figures are drawn
@@ -60,21 +60,11 @@ def eight_looks(answer: Callable[..., Any]) -> None:
     scores: dict[str, list[Tensor]] = {"yours": [], "DGA, 8 looks": [], "DGA, 31 looks": []}
     for name in PHOTOGRAPHS:
         x, target = _photograph(name)
-        passed: list[int] = []
-
-        def counted(z: Tensor, passed: list[int] = passed) -> Tensor:
-            passed.append(len(z))
-            result: Tensor = model(z)
-            return result
-
-        mine = answer(counted, x.clone(), target.clone())
-        if wrong := complaint(mine, x):
-            print(wrong)
+        mine = mapped(answer, model, x, target, MOST)
+        if isinstance(mine, str):
+            print(mine)
             return
-        if sum(passed) > MOST:
-            print(f"Not yet: {sum(passed)} pictures went through the network, {MOST} are allowed.")
-            return
-        scores["yours"].append(_worth(model, x, target, mine.detach().to(x)))
+        scores["yours"].append(_worth(model, x, target, mine.to(x)))
         for row, steps in (("DGA, 8 looks", MOST - 1), ("DGA, 31 looks", 30)):
             scores[row].append(_known(name, steps))
     print(f"{'':14}" + "".join(f"{name:>16}" for name in PHOTOGRAPHS))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import dga
-from dga.lessons.checks.task import complaint
+from dga.lessons.checks.task import mapped
 
 MOST = 62  # pictures through the network
 _NOISE = 0.001
@@ -40,24 +40,13 @@ def change(mine: Method, before: Method) -> None:
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         target = model(x).argmax(1)
-    passed = 0
-
-    def counted(z: Tensor) -> Tensor:
-        nonlocal passed
-        passed += len(z)
-        result: Tensor = model(z)
-        return result
-
-    clean = mine(counted, x.clone(), target.clone())
-    if wrong := complaint(clean, x):
-        print(wrong)
-        return
-    if passed > MOST:
-        print(f"Not yet: {passed} pictures went through the network, {MOST} are allowed.")
+    clean = mapped(mine, model, x, target, MOST)
+    if isinstance(clean, str):
+        print(clean)
         return
     scores = {}
     for name, method in (("yours", mine), ("the lesson's", before)):
-        a = clean.detach() if method is mine else method(model, x, target).detach()
+        a = clean if method is mine else method(model, x, target).detach()
         b = method(model, x + _NOISE * noise, target).detach()
         lerf, morf = (
             dga.pixel_perturbation(model, x, a.to(x), target, "both").mean(2)[:, 0].tolist()

@@ -57,6 +57,41 @@ def complaint(answer: Any, like: Tensor) -> str | None:
     return None
 
 
+def mapped(
+    answer: Callable[..., Any], model: Any, x: Tensor, target: Tensor, most: int
+) -> Tensor | str:
+    """A learner's map of x, or what is wrong with it.
+
+    Args:
+        answer: f(model, x, target); the model that it gets counts the pictures it is asked about.
+        model, x, target: see `dga.gradient`.
+        most: that may go through the model.
+
+    Example:
+        >>> import dga
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
+        >>> x = torch.ones(1, 3, 1, 1)
+        >>> mapped(dga.gradient, model, x, torch.tensor([0]), 1).shape
+        torch.Size([1, 3, 1, 1])
+        >>> mapped(lambda f, x, t: (f(x), f(x), x)[2], model, x, torch.tensor([0]), 1)
+        'Not yet: 2 pictures went through the network, 1 are allowed.'
+    """
+    passed: list[int] = []
+
+    def counted(z: Tensor) -> Tensor:
+        passed.append(len(z))
+        result: Tensor = model(z)
+        return result
+
+    mine = answer(counted, x.clone(), target.clone())
+    if wrong := complaint(mine, x):
+        return wrong
+    if sum(passed) > most:
+        return f"Not yet: {sum(passed)} pictures went through the network, {most} are allowed."
+    result: Tensor = mine.detach()
+    return result
+
+
 @dataclass(frozen=True)
 class Task:
     """One task of an assignment; called with the learner's function.

@@ -94,7 +94,7 @@ def sum_and_steps(model: Any, photographs: Mapping[str, Iterable[DistillationSte
             box = ((0.45 + place * (_PANEL + 0.08)) / wide, 1 - (_PANEL + 0.32) / high)
             axes = figure.add_axes((*box, _PANEL / wide, _PANEL / high))
             title = "step 0 alone" if n == 0 else f"sum up to n = {n}"
-            _picture(axes, _heat(a), title + (": DGA" if n == 30 else ""))
+            plots.panel(axes, _heat(a), title + (": DGA" if n == 30 else ""))
         axes = figure.add_axes(((0.7 + 4.9 * k) / wide, 0.55 / high, 3.6 / wide, 2.1 / high))
         for row, (colour, word) in enumerate(((_LERF, "LeRF"), (_MORF, "MoRF"))):
             axes.plot(AT, together[row], "o-", color=colour, lw=2.2, ms=6)
@@ -198,7 +198,7 @@ def knobs(model: Any, steps: Steps) -> None:
             axes = figure.add_axes((*box, _PANEL / wide, _PANEL / high))
             mine = a is total
             sign = {"beta": "$\\beta$"}.get(knob, f"${knob}$")
-            _picture(axes, _heat(a), f"{sign} = {value}" + (", the paper" if mine else ""))
+            plots.panel(axes, _heat(a), f"{sign} = {value}" + (", the paper" if mine else ""))
             axes.spines[:].set(color=_RED if mine else "0.8", linewidth=2.5 if mine else 1)
         worth = [
             paper if a is total else _worth(model, x, target, a[None])[:, 0] for a in maps.values()
@@ -362,7 +362,7 @@ def stability(
     for k, (name, a) in enumerate(panels.items()):
         box = ((3.95 + k * (_PANEL + 0.08)) / wide, 0.35 / high)
         picture = _heat(a[0], 1, like=clean[0])
-        _picture(figure.add_axes((*box, _PANEL / wide, _PANEL / high)), picture, name)
+        plots.panel(figure.add_axes((*box, _PANEL / wide, _PANEL / high)), picture, name)
     bar = figure.add_axes(
         ((4.0 + 3 * (_PANEL + 0.08)) / wide, 0.35 / high, 0.12 / wide, _PANEL / high)
     )
@@ -459,13 +459,6 @@ def _heat(attribution: Tensor, square: int = 2, like: Tensor | None = None) -> P
 
 def _steps(picture: Pixels, steps: int) -> Pixels:
     return (np.round(picture * steps) / steps).astype(np.float32)
-
-
-def _picture(axes: Axes, picture: Pixels, title: str) -> None:
-    axes.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=11, pad=5)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_color("0.8")
 
 
 def _plain(axes: Axes) -> None:

@@ -49,9 +49,9 @@ def draw(lit: Box | None = None) -> Figure:
     axes.set(xlim=(0, 11.1), ylim=(-0.1, 3.8))
     axes.set_axis_off()
     for x, y, width, words in _PLAIN.values():
-        _box(axes, x, y, width, words, "white")
+        box(axes, x, y, width, words, "white")
     for name, (x, y, width, words) in _LESSONS.items():
-        _box(axes, x, y, width, words, _LIT if name == lit else _PALE)
+        box(axes, x, y, width, words, _LIT if name == lit else _PALE)
     for start, end in (
         ((1.4, 2.55), (1.7, 2.55)),
         ((3.3, 2.65), (3.58, 3.0)), ((3.3, 2.45), (3.58, 2.1)),
@@ -59,12 +59,12 @@ def draw(lit: Box | None = None) -> Figure:
         ((7.1, 2.55), (7.65, 2.55)),
         ((9.35, 2.55), (9.75, 2.55)),
     ):  # fmt: skip
-        _arrow(axes, start, end)
+        arrow(axes, start, end)
     # Round the loop: from the attribution to the masks, and back to the next distilled input.
     axes.plot([6.3, 6.3], [2.1, 0.5], color=_LINE, lw=2)
-    _arrow(axes, (6.32, 0.5), (6.05, 0.5))
+    arrow(axes, (6.32, 0.5), (6.05, 0.5))
     axes.plot([2.75, 2.5], [0.5, 0.5], color=_LINE, lw=2)
-    _arrow(axes, (2.5, 0.48), (2.5, 2.05))
+    arrow(axes, (2.5, 0.48), (2.5, 2.05))
     axes.text(
         2.42,
         1.2,
@@ -103,7 +103,15 @@ def show(lit: Box | None = None) -> None:
     plots.show(draw(lit), alt + (f" Lit here: {here[lit]}." if lit else ""))
 
 
-def _box(axes: Axes, x: float, y: float, width: float, words: str, colour: str) -> None:
+def box(axes: Axes, x: float, y: float, width: float, words: str, colour: str) -> None:
+    """A rounded box with words, its middle at (x, y).
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> box(axes, 0.5, 0.5, 0.4, "one look", "white")
+        >>> axes.texts[0].get_text()
+        'one look'
+    """
     height = 0.42 + 0.22 * words.count("\n") + 0.18
     axes.add_patch(
         FancyBboxPatch(
@@ -114,9 +122,14 @@ def _box(axes: Axes, x: float, y: float, width: float, words: str, colour: str) 
     axes.text(x, y, words, ha="center", va="center", fontsize=12, color=_INK, linespacing=1.15)
 
 
-def _arrow(
+def arrow(
     axes: Axes, start: tuple[float, float], end: tuple[float, float], head: bool = True
 ) -> None:
+    """A line from start to end, with a head or without.
+
+    Example:
+        >>> arrow(Figure().subplots(), (0, 0), (1, 1))
+    """
     axes.annotate(
         "", end, start, arrowprops={"arrowstyle": "-|>" if head else "-", "color": _LINE, "lw": 2}
     )

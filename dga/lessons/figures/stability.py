@@ -13,14 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 import dga
 from dga.distillation import DistillationStep
 from dga.lessons import plots
-from dga.lessons.figures import differences
+from dga.lessons.figures import differences, flow_chart
 from dga.lessons.plots import Pixels
 from dga.significance import Interval
 from dga.zoo.files import DATA
@@ -190,7 +189,7 @@ def blame(maps: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         clean, noisy = maps[name]
         box = ((3.8 + k * (_PANEL + 0.08)) / wide, 0.25 / high, _PANEL / wide, _PANEL / high)
         picture = _heat((noisy - clean).abs(), clean)
-        _picture(figure.add_axes(box), picture, f"change: {name.replace(chr(10), ' ')}")
+        plots.panel(figure.add_axes(box), picture, f"change: {name.replace(chr(10), ' ')}")
     _bar(figure, 3.82 + len(shown) * (_PANEL + 0.08), 0.25, _PANEL)
     ordered = ", ".join(name.replace("\n", " ") for name in sorted(names, key=_by(maps)))
     plots.show(
@@ -228,15 +227,15 @@ def two_designs() -> None:
         (8.55, 0.8, 1.4, "30 looks\nthrough masks", _PALE),
         (9.75, 2.35, 1.0, "sum", _PALE),
     ):
-        _box(axes, x, y, width, words, colour)
+        flow_chart.box(axes, x, y, width, words, colour)
     for start, end in (
         ((1.72, 2.1), (2.23, 2.1)), ((3.27, 2.1), (3.78, 2.1)),
         ((7.42, 2.35), (9.23, 2.35)), ((6.55, 2.02), (6.55, 1.14)),
         ((7.42, 0.8), (7.83, 0.8)), ((9.1, 1.14), (9.6, 2.05)),
     ):  # fmt: skip
-        _arrow(axes, start, end)
-    _arrow(axes, (2.75, 1.88), (2.3, 1.05))
-    _arrow(axes, (1.5, 1.05), (1.0, 1.88))
+        flow_chart.arrow(axes, start, end)
+    flow_chart.arrow(axes, (2.75, 1.88), (2.3, 1.05))
+    flow_chart.arrow(axes, (1.5, 1.05), (1.0, 1.88))
     axes.text(1.9, 0.33, "31 times round", fontsize=11, color=_LINE, ha="center")
     for x, y in ((6.55, 2.86), (8.55, 1.31)):
         axes.text(x, y, "+ noise", fontsize=11, color=_LINE, ha="center", style="italic")
@@ -272,7 +271,7 @@ def judged(
         for row, a in enumerate((clean, noisy)):
             x0, y0 = 0.4 + k * (_PANEL + 0.08), high - 0.35 - (row + 1) * _PANEL - row * 0.08
             axes = figure.add_axes((x0 / wide, y0 / high, _PANEL / wide, _PANEL / high))
-            _picture(axes, _heat(a, clean), "" if row else words)
+            plots.panel(axes, _heat(a, clean), "" if row else words)
             if k == 0:
                 axes.set_ylabel(("as it is", "noise of 0.001")[row], fontsize=11)
     _bar(
@@ -560,7 +559,7 @@ def _row(panels: Mapping[str, Pixels], alt: str) -> None:
     figure = Figure(figsize=(wide, high), dpi=100)
     for k, (title, picture) in enumerate(panels.items()):
         box = ((0.1 + k * (_PANEL + 0.08)) / wide, 0.05 / high, _PANEL / wide, _PANEL / high)
-        _picture(figure.add_axes(box), picture, title)
+        plots.panel(figure.add_axes(box), picture, title)
     _bar(figure, 0.14 + len(panels) * (_PANEL + 0.08), 0.05, _PANEL)
     plots.show(figure, alt)
 
@@ -583,28 +582,6 @@ def _bars(axes: Axes, shares: Mapping[str, float]) -> None:
     _plain(axes)
 
 
-def _picture(axes: Axes, picture: Pixels, title: str) -> None:
-    axes.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=11, pad=5)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_color("0.8")
-
-
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=10)
-
-
-def _box(axes: Axes, x: float, y: float, width: float, words: str, colour: str) -> None:
-    height = 0.46 + 0.2 * words.count("\n")
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height,
-            boxstyle="round,pad=0.02,rounding_size=0.1", fc=colour, ec=_INK, lw=1.5,
-        )
-    )  # fmt: skip
-    axes.text(x, y, words, ha="center", va="center", fontsize=11.5, color=_INK, linespacing=1.1)
-
-
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": _LINE, "lw": 2})
