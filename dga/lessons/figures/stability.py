@@ -230,12 +230,12 @@ def two_designs() -> None:
         flow_chart.box(axes, x, y, width, words, colour)
     for start, end in (
         ((1.72, 2.1), (2.23, 2.1)), ((3.27, 2.1), (3.78, 2.1)),
-        ((7.42, 2.35), (9.23, 2.35)), ((6.55, 2.02), (6.55, 1.14)),
-        ((7.42, 0.8), (7.83, 0.8)), ((9.1, 1.14), (9.6, 2.05)),
+        ((7.42, 2.35), (9.23, 2.35)), ((6.55, 1.9), (6.55, 1.25)),
+        ((7.42, 0.8), (7.83, 0.8)), ((9.1, 1.25), (9.6, 2.02)),
     ):  # fmt: skip
         flow_chart.arrow(axes, start, end)
-    flow_chart.arrow(axes, (2.75, 1.88), (2.3, 1.05))
-    flow_chart.arrow(axes, (1.5, 1.05), (1.0, 1.88))
+    flow_chart.arrow(axes, (2.72, 1.76), (2.35, 1.14))
+    flow_chart.arrow(axes, (1.43, 1.14), (1.05, 1.76))
     axes.text(1.9, 0.33, "31 times round", fontsize=11, color=_LINE, ha="center")
     for x, y in ((6.55, 2.86), (8.55, 1.31)):
         axes.text(x, y, "+ noise", fontsize=11, color=_LINE, ha="center", style="italic")
