@@ -11,13 +11,11 @@ explained (photographs, drawn pictures, networks), `dga.lessons` what teaching n
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if Path(*sys.argv[:1]).stem in ("-m", "dga"):  # the command line: python -m dga, or dga
-    from dga.interruption import end_at_once
+from dga.interruption import end_at_once, is_the_command
 
+if is_the_command():
     end_at_once()
 
 from dga import metrics

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+
+def is_the_command() -> bool:
+    """Whether this process is `python -m dga` or `dga`, and not a program that imports us."""
+    name = Path(*sys.argv[:1]).stem
+    # While Python looks for the module of -m, that is all it says of it here.
+    typed = zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+    return name == "dga" or (name == "-m" and ("-m", "dga") in typed)
 
 
 def end_at_once() -> None:

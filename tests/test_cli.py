@@ -409,6 +409,20 @@ def test_an_interruption_at_any_moment(form, later, tmp_path):
     assert not [line for line in lines[:-1] if not line.strip().startswith("DGA")]  # its progress
 
 
+def test_a_program_that_imports_us_keeps_its_ctrl_c(tmp_path):
+    """Also where its package imports us while Python still looks for the module of -m."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text("import dga")
+    (tmp_path / "theirs" / "main.py").write_text(
+        "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    )
+    command = [sys.executable, "-c", "import signal, runpy, sys; "
+               "signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv = ['-m']; "
+               "runpy.run_module('theirs.main', run_name='__main__')"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout == "True\n"
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_processes_that_draw_end_with_the_training(sent, tmp_path):
     arguments = ["train", "vgg", "--pictures", 10**5, "--output", "n.pt"]
