@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 import dga
+from dga import interruption
 from dga.engine import PRECISIONS, precision
 from dga.experiments import processes
 from dga.experiments.allocator import keep_freed_memory
@@ -32,7 +33,6 @@ from dga.experiments.evaluation import (
 )
 from dga.experiments.explanations import Explaining, check_png, metadata, plan
 from dga.filling import FILLS
-from dga.interruption import end_in_order
 from dga.methods import METHODS
 from dga.metrics import bootstrap_interval
 from dga.validation import check_count, check_number, check_share
@@ -90,17 +90,19 @@ def main(arguments: list[str] | None = None) -> int:
         _open_streams()
     options = _parser().parse_args(arguments)
     try:
-        end_in_order()
+        interruption.end_in_order()
         options.run(options)
-    except BadInput as error:
+    except BaseException as error:
+        if interruption.came() or isinstance(error, KeyboardInterrupt):
+            print(f"dga {options.command}: interrupted", file=sys.stderr)
+            return 130
+        if not isinstance(error, BadInput):
+            raise
         if options.debug:
             traceback.print_exc()
         message = " ".join(str(error).split())
         print(f"dga {options.command}: {textwrap.shorten(message, 400)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"dga {options.command}: interrupted", file=sys.stderr)
-        return 130
     return 0
 
 

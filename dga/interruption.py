@@ -33,6 +33,14 @@ def end_in_order() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
+def came() -> bool:
+    """Whether Ctrl-C was pressed since `end_in_order`.
+
+    What it meets half way, as a call into PyTorch, may have made another error of it.
+    """
+    return signal.getsignal(signal.SIGINT) is _end
+
+
 def _end(*_: Any) -> None:
     with suppress(OSError):  # standard error may be closed
         os.write(2, b"dga: interrupted\n")

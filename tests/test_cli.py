@@ -409,6 +409,21 @@ def test_an_interruption_at_any_moment(form, later, tmp_path):
     assert not [line for line in lines[:-1] if not line.strip().startswith("DGA")]  # its progress
 
 
+@pytest.mark.parametrize("error", ["SystemError", "ValueError", "SystemExit"])
+def test_an_interruption_that_became_another_error_is_one(error):
+    meets = (
+        "import os, signal, sys, time; sys.argv = ['dga', 'explain', 'chelsea']\n"
+        "from dga import __main__ as command\n"
+        "def plan(*_, **__):\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT); time.sleep(100)\n"
+        f"    except KeyboardInterrupt: raise {error}('half way') from None\n"
+        "command.plan = plan; sys.exit(command.main())"
+    )
+    with started(("-c", meets), []) as process:
+        error = process.communicate(timeout=100)[1]
+    assert (process.returncode, error) == (130, "dga explain: interrupted\n")
+
+
 def test_a_program_that_imports_us_keeps_its_ctrl_c(tmp_path):
     """Also where its package imports us while Python still looks for the module of -m."""
     (tmp_path / "theirs").mkdir()
