@@ -4,6 +4,7 @@ python tests/tools/frontier.py findings                      why plain DGA moves
 python tests/tools/frontier.py search NETWORK [VARIANT ...]  few pictures, smaller; all by default
 python tests/tools/frontier.py confirm NETWORK [VARIANT ...] other pictures, smaller
 python tests/tools/frontier.py whole NETWORK [VARIANT ...]   the same, not smaller
+python tests/tools/frontier.py seeds NETWORK [VARIANT ...]   how far another seed moves the map
 python tests/tools/frontier.py table                         data/results/stability*.csv of them
 
 NETWORK is squeezenet1_1 or efficientnet_lite0 (photographs of the optional folder DGA_REAL) or
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -39,6 +41,7 @@ from dga.zoo.photographs import load_photo
 
 KEPT = Path(__file__).parent.parent.parent / "build" / "frontier"
 NETWORKS = ("resnet", "squeezenet1_1", "efficientnet_lite0")
+STAGES = ("search", "confirm", "whole", "seeds")
 NOISES = (0.001, 0.01, 0.05)
 
 # ------------------------------------------------------------------------------------ the variants
@@ -62,25 +65,47 @@ def two_stages(
     grain: int = 1,
     map_blur: float = 0.0,
     noise_counts: bool = True,
+    quasi: bool = False,
+    value_ramps: bool = False,
+    epc_from_first: bool = False,
+    running: bool = False,
+    seed: int = 0,
 ) -> Tensor:
     """The sketch of a stable DGA with every knob that was tried.
 
     Looks without masks give the ranks, once; then `masked` looks at inputs masked by soft ramps of
     the ranks plus `jitter` times a uniform draw. jitter=inf: the masks do not ask the network.
+    quasi: evenly spread draws, not independent ones. value_ramps: ramps over values, not ranks.
+    epc_from_first: EPC ranks the one look at x. running: masked looks have their say in the ranks.
     """
     engine = Engine(model, inputs, targets)
-    x, generator = engine.inputs, torch.Generator().manual_seed(0)
+    x, generator = engine.inputs, torch.Generator().manual_seed(seed)
     total, ranked = torch.zeros_like(x), torch.zeros_like(x)
-    last = torch.zeros(0)
+    last, drawn = torch.zeros(0), 0
+    starts: list[Tensor] = []
+
+    def spread(which: int) -> Tensor:
+        """Uniform in 0..1: at each feature, successive draws fill the interval evenly."""
+        nonlocal drawn
+        while len(starts) <= which:
+            starts.append(torch.rand(x.shape[1:], generator=generator))
+        drawn += 1
+        # Kronecker's sequences of two numbers that no small fraction approximates.
+        step = (0.7548776662, 0.5698402910, 0.6180339887)[which]
+        return ((starts[which] + step * drawn) % 1).clamp(1e-6, 1 - 1e-6).to(x)
 
     def normal(n: int) -> Tensor:
         nonlocal last
         if antithetic and n % 2 == 1:
             return -last
+        if quasi:
+            return torch.special.ndtri(spread(2))
         last = torch.randn(x.shape[1:], generator=generator).to(x)
         return last
 
-    def uniform() -> Tensor:
+    def uniform(which: int) -> Tensor:
+        if quasi:
+            return spread(which)
         c, h, w = x.shape[1:]
         if grain == 1:
             return torch.rand(x.shape[1:], generator=generator).to(x)
@@ -96,24 +121,33 @@ def two_stages(
         total.add_(F.leaky_relu(phi if noise_counts else without, beta))
         return without
 
+    def places(values: Tensor) -> Tensor:
+        smooth = blurred(values, rank_blur) if rank_blur else values
+        if not value_ramps:
+            return mid_ranks(smooth)
+        low, high = smooth.flatten(1).quantile(torch.tensor([0.02, 0.98]).to(x), 1)
+        shape = (-1, *[1] * (x.dim() - 1))
+        return ((smooth - low.view(shape)) / (high - low).view(shape)).clamp(0, 1)
+
+    first = torch.zeros_like(x)
     for n in range(plain):
         ranked += look(1.0, sigma * normal(n) if n else 0.0)
-    if rank_blur:
-        magnitude, signed = blurred(ranked.abs(), rank_blur), blurred(ranked, rank_blur)
-    else:
-        magnitude, signed = ranked.abs(), ranked
-    weak, extreme = mid_ranks(magnitude), mid_ranks(signed)
+        first = first if n else ranked.clone()
+    weak, extreme = places(ranked.abs()), places(first if epc_from_first else ranked)
     for j in range(masked):
         share = j / masked
         if jitter == float("inf"):
-            a, b = uniform().expand_as(x), uniform().expand_as(x)
+            a, b = uniform(0).expand_as(x), uniform(1).expand_as(x)
         else:
-            a = cdf_of_sum(weak + jitter * uniform(), jitter)
-            b = cdf_of_sum(extreme + jitter * uniform(), jitter)
+            a = cdf_of_sum(weak + jitter * uniform(0), jitter)
+            b = cdf_of_sum(extreme + jitter * uniform(1), jitter)
         wc = ((a - share) / ramp + 0.5).clamp(0, 1)
         epc = ((quantile - b) / ramp + 0.5).clamp(0, 1)
         noise = noise_under_masks * normal(j) if noise_under_masks else 0.0
-        look(share * wc + (1 - share) * epc, noise)
+        phi = look(share * wc + (1 - share) * epc, noise)
+        if running:
+            ranked += phi
+            weak, extreme = places(ranked.abs()), places(ranked)
     if map_blur:
         total = blurred(total, map_blur)
     return total.contiguous()
@@ -135,6 +169,22 @@ def cdf_of_sum(s: Tensor, jitter: float) -> Tensor:
     return (square(s) - square(s - 1) - square(s - jitter) + square(s - 1 - jitter)) / (2 * jitter)
 
 
+def damped(model: Any, x: Tensor, targets: Any, *, steps: int = 60, kept: float = 0.8) -> Tensor:
+    """DGA that ranks a fading mean of its looks, so that the last one does not decide alone."""
+    engine = Engine(model, x, targets)
+    x = engine.inputs
+    total, mean, z = torch.zeros_like(x), None, x
+    for n in range(steps + 1):
+        phi = _spread_evenly(z, *engine.score_and_gradient(z))
+        total += phi.clamp(min=0)
+        mean = phi if mean is None else kept * mean + (1 - kept) * phi
+        share = n / steps
+        weak = ((mid_ranks(mean.abs()) - share) / 0.5 + 0.5).clamp(0, 1)
+        extreme = ((0.9 - mid_ranks(mean)) / 0.5 + 0.5).clamp(0, 1)
+        z = (share * weak + (1 - share) * extreme) * x
+    return total
+
+
 def with_blur(method: Callable[..., Tensor], share: float, **options: Any) -> Callable[..., Tensor]:
     return lambda *a: blurred(method(*a, **options), share)
 
@@ -142,8 +192,8 @@ def with_blur(method: Callable[..., Tensor], share: float, **options: Any) -> Ca
 def averaged(copies: int, sigma: float, **options: Any) -> Callable[..., Tensor]:
     """DGA of so many noisy copies, added up."""
 
-    def method(model: Any, x: Tensor, targets: Any) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
+    def method(model: Any, x: Tensor, targets: Any, *, seed: int = 0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
         total = torch.zeros_like(x)
         for _ in range(copies):
             z = x + sigma * torch.randn(x.shape[1:], generator=generator).to(x)
@@ -156,6 +206,9 @@ def averaged(copies: int, sigma: float, **options: Any) -> Callable[..., Tensor]
 _STABLE = dga.stable_distilled_gradient_aggregation
 _DGA, _IG = dga.distilled_gradient_aggregation, dga.integrated_gradients
 INF = float("inf")
+SEEDED = ("dga-2-copies", "stable-15", "stable", "stable-61", "sketch")
+# What `dga.stable` is, with knobs.
+_CHOSEN = partial(two_stages, noise_under_masks=0.3, rank_blur=0.04, jitter=3.0)
 # name: passes, method
 VARIANTS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "ig": (31, _IG),
@@ -211,10 +264,18 @@ VARIANTS: dict[str, tuple[int, Callable[..., Tensor]]] = {
         61,
         partial(two_stages, sigma=0.6, noise_under_masks=0.6, rank_blur=0.02, jitter=2.0),
     ),
-    "blurred-4-jitter-3": (
-        61,
-        partial(two_stages, noise_under_masks=0.3, rank_blur=0.04, jitter=3.0),
-    ),
+    "blurred-4-jitter-3": (61, _CHOSEN),
+    "jitter-6": (61, partial(_CHOSEN, jitter=6.0)),
+    "blurred-8": (61, partial(_CHOSEN, rank_blur=0.08)),
+    "blurred-8-jitter-6": (61, partial(_CHOSEN, rank_blur=0.08, jitter=6.0)),
+    "jitter-6-beta-0": (61, partial(_CHOSEN, jitter=6.0, beta=0.0)),
+    "jitter-6-map-blurred-.003": (61, partial(_CHOSEN, jitter=6.0, map_blur=0.003)),
+    "jitter-6-map-blurred-.005": (61, partial(_CHOSEN, jitter=6.0, map_blur=0.005)),
+    "quasi": (61, partial(_CHOSEN, quasi=True)),
+    "value-ramps": (61, partial(_CHOSEN, value_ramps=True)),
+    "epc-from-first": (61, partial(_CHOSEN, epc_from_first=True)),
+    "ranks-running": (61, partial(_CHOSEN, running=True)),
+    "damped": (61, damped),
     "all-apart": (61, partial(two_stages, jitter=INF, noise_under_masks=0.3, noise_counts=False)),
     "sigma-.6": (61, partial(two_stages, sigma=0.6, noise_under_masks=0.6)),
     "antithetic": (61, partial(two_stages, noise_under_masks=0.3, antithetic=True)),
@@ -259,10 +320,18 @@ def measured(model: Any, x: Tensor, method: Callable[..., Tensor], numbers: rang
     copies = [x, *(x + level * torch.stack(noise) for level in NOISES)]
     maps = [method(model, z, targets).double() for z in copies]
     curves = dga.pixel_perturbation(model, x, maps[0].to(x), targets, "both").double().mean(2)
-    moved = [
-        ((m - maps[0]).flatten(1).norm(dim=1) / maps[0].flatten(1).norm(dim=1)) for m in maps[1:]
-    ]
-    return torch.stack([*curves, *moved], 1).tolist()
+    return torch.stack([*curves, *(moved(m, maps[0]) for m in maps[1:])], 1).tolist()
+
+
+def moved(maps: Tensor, from_: Tensor) -> Tensor:
+    return (maps - from_).flatten(1).norm(dim=1) / from_.flatten(1).norm(dim=1)
+
+
+def reseeded(model: Any, x: Tensor, method: Callable[..., Tensor]) -> list[Any]:
+    """How far another seed moves the map of every picture."""
+    targets = Engine(model, x).targets
+    first, other = (method(model, x, targets, seed=seed).double() for seed in (0, 1))
+    return moved(other, first).unsqueeze(1).tolist()
 
 
 def run(stage: str, name: str, wanted: list[str], batch: int = 4) -> None:
@@ -276,7 +345,10 @@ def run(stage: str, name: str, wanted: list[str], batch: int = 4) -> None:
             if path.exists():
                 continue
             x = torch.cat([found[keys[k]] for k in part])
-            rows = measured(model, x, VARIANTS[variant][1], part)
+            method = VARIANTS[variant][1]
+            rows = (
+                reseeded(model, x, method) if stage == "seeds" else measured(model, x, method, part)
+            )
             named = [keys[k] for k in part]
             lines = [[key, *(f"{v:.5f}" for v in r)] for key, r in zip(named, rows, strict=True)]
             write(path, lines)
@@ -370,9 +442,10 @@ def table(stages: tuple[str, ...], file: str) -> None:
     header = ["stage", "network", "method", "passes", "pictures", "lerf", "morf"]
     header += [f"moved_{level}" for level in NOISES]
     header += [f"{m}_minus_dga{end}" for m in ("lerf", "morf") for end in ("", "_low", "_high")]
+    header += ["moved_by_seed"]
     rows: list[list[Any]] = [header]
     for stage, name in product(stages, NETWORKS):
-        done = kept(stage, name)
+        done, seeds = kept(stage, name), kept("seeds", name)
         every = set.intersection(*map(set, done.values())) if done else set()
         scores = {v: {key: of[key] for key in sorted(every)} for v, of in done.items() if every}
         found: dict[tuple[str, int], tuple[float, float, float]] = {}
@@ -389,18 +462,21 @@ def table(stages: tuple[str, ...], file: str) -> None:
             values = torch.tensor(list(scores[variant].values())).double()
             row: list[Any] = [stage, name, variant, VARIANTS[variant][0], len(values)]
             row += [f"{v:.4f}" for v in values[:, :2].mean(0).tolist()]
-            row += [f"{v:.4f}" for v in values[:, 2:].median(0).values.tolist()]
+            row += [f"{v:.4f}" for v in values[:, 2:].quantile(0.5, 0).tolist()]
             for measure in (0, 1):
                 gap = corrected.get((variant, measure))
                 row += [f"{v:.4f}" for v in gap] if gap else [""] * 3
+            seeded = seeds.get(variant, {})
+            seeded = seeded if stage == "confirm" and every <= set(seeded) else {}
+            row += [f"{median([v for key in every for v in seeded[key]]):.4f}" if seeded else ""]
             rows.append(row)
-    command = f"# python tests/tools/frontier.py {' and '.join(stages)} NETWORK, then table\n"
+    command = f"# python tests/tools/frontier.py {', '.join(stages)} NETWORK, then table\n"
     write(DATA / "results" / file, rows, command)
 
 
 def tables() -> None:
     table(("search",), "stability_search.csv")
-    table(("confirm", "whole"), "stability.csv")
+    table(("confirm", "whole"), "stability.csv")  # and of seeds a column
     rows: list[list[Any]] = [["network", "finding", "what", "value"]]
     for name in NETWORKS:
         path = KEPT / "findings" / f"{name}.csv"
@@ -414,28 +490,33 @@ def tables() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["findings", "search", "confirm", "whole", "table", "show"])
+    parser.add_argument(
+        "what", choices=["findings", "search", "confirm", "whole", "seeds", "table", "show"]
+    )
     parser.add_argument("network", nargs="?", choices=NETWORKS)
     parser.add_argument("variants", nargs="*", metavar="VARIANT")
     options = parser.parse_args()
     if options.what == "show":
-        for stage in ("search", "confirm", "whole"):
+        for stage in STAGES[:-1]:
             for name in NETWORKS:
                 for v, of in kept(stage, name).items():
                     t = torch.tensor(list(of.values()))
                     print(
                         f"{stage:8}{name:20}{v:18}{len(t):4}",
                         *(f"{a:.3f}" for a in t[:, :2].mean(0)),
-                        *(f"{100 * a:5.1f}" for a in t[:, 2:].median(0).values),
+                        *(f"{100 * a:5.1f}" for a in t[:, 2:].quantile(0.5, 0)),
                     )
         return
     if options.what == "table":
         tables()
         return
+    if options.network is None:
+        parser.error(f"{options.what} of which NETWORK?")
     if options.what == "findings":
         findings(options.network)
         return
-    run(options.what, options.network, options.variants or list(VARIANTS))
+    every = [name for name in VARIANTS if options.what != "seeds" or name in SEEDED]
+    run(options.what, options.network, options.variants or every)
 
 
 if __name__ == "__main__":

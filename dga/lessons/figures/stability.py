@@ -46,6 +46,7 @@ _DRAWN = {
     "stable": ("stable", _STABLE),
     "stable-61": ("stable", _STABLE),
 }
+_LOOKS = {"stable-15": 31, "stable": 61, "stable-61": 123}
 # What was tried: variant -> words.
 _TRIED = {
     "dga-60": "plain DGA, as many looks",
@@ -105,7 +106,6 @@ def growth(
     local: Sequence[float],
     clean: Sequence[DistillationStep],
     noisy: Sequence[DistillationStep],
-    first: int = 7,
 ) -> None:
     """One look against the noise, and step by step what noise moves in DGA.
 
@@ -113,7 +113,6 @@ def growth(
         levels: of the noise, the first the smallest.
         local: how far each moved one look.
         clean, noisy: the steps of DGA.
-        first: steps that are drawn.
 
     Example:
         >>> model = dga.load_model("resnet")
@@ -136,19 +135,19 @@ def growth(
     left.set_yticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
     left.yaxis.set_minor_formatter(NullFormatter())
     left.set_ylim(0.7 * min(*local, *root), 2.5 * max(*local, *root))
-    pairs = list(zip(clean[:first], noisy[:first], strict=True))
+    pairs = list(zip(clean, noisy, strict=True))
     lines = {
         "local attribution": (_DGA, [moved(a.attribution, b.attribution) for a, b in pairs]),
         "distilled input": (_INK, [moved(a.distilled, b.distilled) for a, b in pairs]),
         "entries of the masks\nthat flip": ("#8c6d9e", [_flipped(a, b) for a, b in pairs]),
     }
     for words, (colour, values) in lines.items():
-        right.semilogy(range(len(values)), values, "o-", color=colour, lw=2.2)
-        right.text(len(values) - 0.8, values[-1], words, color=colour, fontsize=10.5, va="center")
+        right.semilogy(range(len(values)), values, "o-", color=colour, lw=2.2, ms=4)
+        right.text(len(values) - 0.4, values[-1], words, color=colour, fontsize=10.5, va="center")
     ticks = [0.001, 0.01, 0.1, 1]
     right.set_yticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
-    right.set_xlim(-0.3, len(pairs) + 1.6)
-    right.set_xticks(range(len(pairs)))
+    right.set_xlim(-0.6, 1.42 * len(pairs))
+    right.set_xticks(range(0, len(pairs), 5))
     right.set_xlabel("step n", fontsize=11)
     right.set_ylabel("share that moves", fontsize=11)
     right.set_title("DGA: all is decided in the first three steps", fontsize=11)
@@ -523,6 +522,52 @@ def tried(network: str = "squeezenet1_1", path: Path = SEARCH) -> None:
     _table(lines)
     pictures = next(iter(rows.values()))["pictures"]
     print(f"{_NETWORKS[network]}, {pictures} photographs that the confirmation did not see")
+
+
+def more_looks(path: Path = MEASURED) -> None:
+    """How far noise of .001, and another seed, move stable DGA of 31, 61 and 123 looks.
+
+    Args:
+        path: see `measured`; of the stage in which seeds were tried.
+
+    Example:
+        >>> more_looks()  # doctest: +ELLIPSIS
+        How far another seed and noise ...
+    """
+    rows = [row for row in _rows(path) if row["moved_by_seed"] and row["method"] in _LOOKS]
+    found = {n: [row for row in rows if row["network"] == n] for n in _NETWORKS}
+    figure = Figure(figsize=(9.2, 3.9), dpi=100, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = {
+        "moved_by_seed": "another seed moves the map by",
+        "moved_0.001": "noise of 0.001 moves it by",
+    }
+    said = []
+    for axes, (column, title) in zip(panels, titles.items(), strict=True):
+        for (network, of), mark in zip(found.items(), ("o", "s", "^"), strict=True):
+            if of:
+                looks = [int(row["passes"]) for row in of]
+                shares = [100 * float(row[column]) for row in of]
+                axes.loglog(looks, shares, f"{mark}-", lw=2, label=_NETWORKS[network])
+                told = ", ".join(_percent(share / 100) for share in shares)
+                said.append(f"{title} {told} on {_NETWORKS[network]}")
+        axes.loglog((31, 124), (40, 20), ":", color="black", lw=1.6,
+                    label="halved by four times the looks")  # fmt: skip
+        axes.axhspan(0.1, 100 * GOAL, color="#e8f3ec", zorder=0)  # the goal
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("looks", fontsize=11)
+        axes.set_xticks(_LOOKS.values(), [str(looks) for looks in _LOOKS.values()])
+        axes.set_yticks([0.1, 1, 10, 100], ["0.1 %", "1 %", "10 %", "100 %"])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        _plain(axes)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4,
+                  frameon=False, fontsize=10.5)  # fmt: skip
+    plots.show(
+        figure,
+        "How far another seed and noise of a thousandth move stable DGA of 31, 61 and 123 looks, "
+        f"both axes logarithmic: {'; '.join(said)}. A dotted line falls by half as the looks grow "
+        "fourfold.",
+    )
 
 
 # ------------------------------------------------------------------------------------------ drawing
