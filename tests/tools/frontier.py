@@ -96,7 +96,7 @@ def two_stages(
 
     def normal(n: int) -> Tensor:
         nonlocal last
-        if antithetic and n % 2 == 1:
+        if antithetic and n and n % 2 == 0:
             return -last
         if quasi:
             return torch.special.ndtri(spread(2))

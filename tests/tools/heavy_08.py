@@ -41,7 +41,7 @@ from dga.zoo.pictures import ImageSet
 
 BLOCK = 10  # pictures
 NETWORKS = ("vgg", "resnet", "inception")
-METHODS = ("gi", "gbp", "ig", "fg", "dga")
+METHODS = ("edges", "centre", "gi", "gbp", "ig", "fg", "dga")
 FEW = ("gi", "gbp", "ig", "ig-cut", "fg", "gig", "dga", "dga-random", "gradcam")
 ALL = ("random", "random-blurred", "centre", "edges", *FEW, "ufg-cut", "dga-gi")
 NOISE = (0.0, 0.02, 0.1, 0.4)

@@ -233,7 +233,7 @@ def on_the_object() -> None:
         How much lies on the object, ...
     """
     rows = [r for r in stored("localisation") if r["split"] == "test"]
-    methods = ("gi", "gbp", "ig", "fg")
+    methods = ("edges", "centre", "gi", "gbp", "ig", "fg")
     titles = {"pointing": "best pixel", "top10": "top tenth", "energy": "all positive relevance"}
     others = {m: _name(m) for m in methods}
     found: dict[tuple[str, str, str], Tensor] = {}
@@ -242,7 +242,7 @@ def on_the_object() -> None:
         found |= _found(column, values, others)
     differences.show(
         differences.intervals(found), titles, [others], _networks(values),
-        "How much lies on the object, DGA against four methods on three networks.",
+        "How much lies on the object, DGA against two controls and four methods on three networks.",
     )  # fmt: skip
 
 
