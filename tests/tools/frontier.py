@@ -3,8 +3,9 @@
 python tests/tools/frontier.py findings                      why plain DGA moves
 python tests/tools/frontier.py search NETWORK [VARIANT ...]  few pictures, smaller; all by default
 python tests/tools/frontier.py confirm NETWORK [VARIANT ...] other pictures, smaller
-python tests/tools/frontier.py whole NETWORK [VARIANT ...]   the same, not smaller
+python tests/tools/frontier.py whole NETWORK [VARIANT ...]   half of these, not smaller
 python tests/tools/frontier.py seeds NETWORK [VARIANT ...]   how far another seed moves the map
+python tests/tools/frontier.py worth NETWORK [VARIANT ...]   LeRF and MoRF only, of 128 others
 python tests/tools/frontier.py table                         data/results/stability*.csv of them
 
 NETWORK is squeezenet1_1 or efficientnet_lite0 (photographs of the optional folder DGA_REAL) or
@@ -41,7 +42,9 @@ from dga.zoo.photographs import load_photo
 
 KEPT = Path(__file__).parent.parent.parent / "build" / "frontier"
 NETWORKS = ("resnet", "squeezenet1_1", "efficientnet_lite0")
-STAGES = ("search", "confirm", "whole", "seeds")
+STAGES = ("search", "confirm", "whole", "seeds", "worth")
+# "Not worse than plain DGA" means by no more than this; written before the stage "worth" was run.
+MARGINS = {"lerf": 0.05, "morf": 0.02}
 NOISES = (0.001, 0.01, 0.05)
 
 # ------------------------------------------------------------------------------------ the variants
@@ -268,8 +271,13 @@ VARIANTS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "jitter-6": (61, partial(_CHOSEN, jitter=6.0)),
     "blurred-8": (61, partial(_CHOSEN, rank_blur=0.08)),
     "blurred-8-jitter-6": (61, partial(_CHOSEN, rank_blur=0.08, jitter=6.0)),
+    "blurred-8-jitter-6-map-blurred-.004": (
+        61,
+        partial(_CHOSEN, rank_blur=0.08, jitter=6.0, map_blur=0.004),
+    ),
     "jitter-6-beta-0": (61, partial(_CHOSEN, jitter=6.0, beta=0.0)),
     "jitter-6-map-blurred-.003": (61, partial(_CHOSEN, jitter=6.0, map_blur=0.003)),
+    "jitter-6-map-blurred-.004": (61, partial(_CHOSEN, jitter=6.0, map_blur=0.004)),
     "jitter-6-map-blurred-.005": (61, partial(_CHOSEN, jitter=6.0, map_blur=0.005)),
     "quasi": (61, partial(_CHOSEN, quasi=True)),
     "value-ramps": (61, partial(_CHOSEN, value_ramps=True)),
@@ -300,38 +308,44 @@ def network(name: str) -> Any:
 def pictures(name: str, model: Any, stage: str) -> dict[str, Tensor]:
     """The pictures of the search, or the others that confirm; photographs smaller, or whole."""
     if name == "resnet":
-        images = dga.load_images("test", 60).images
-        some = range(8) if stage == "search" else range(16, 48)
+        images = dga.load_images("test", 200).images
+        some = {"search": range(8), "worth": range(48, 176)}.get(stage, range(16, 48))
         return {f"test {k}": model.preprocess(images[k]) for k in some}
     folder = real_folder()
     assert folder is not None
     paths = sorted((folder / ("photos" if stage == "search" else "more_photos")).iterdir())
     random.Random(0).shuffle(paths)
-    found = {
-        p.name: model.preprocess(load_photo(p)) for p in paths[: 8 if stage == "search" else 32]
-    }
+    first, end = {"search": (0, 8), "worth": (32, 160), "whole": (0, 16)}.get(stage, (0, 32))
+    found = {p.name: model.preprocess(load_photo(p)) for p in paths[first:end]}
     return found if stage == "whole" else {key: F.avg_pool2d(v, 2) for key, v in found.items()}
 
 
-def measured(model: Any, x: Tensor, method: Callable[..., Tensor], numbers: range) -> list[Any]:
+def judged(model: Any, x: Tensor, method: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+    """Maps, and LeRF and MoRF of every picture."""
+    targets = Engine(model, x).targets
+    map_ = method(model, x, targets)
+    return map_, dga.pixel_perturbation(model, x, map_, targets, "both").double().mean(2).T
+
+
+def measured(model: Any, x: Tensor, method: Callable[..., Tensor], numbers: range) -> Tensor:
     """LeRF, MoRF and how far each noise moves the map, of every picture."""
+    map_, scores = judged(model, x, method)
     targets = Engine(model, x).targets
     noise = [torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(n)) for n in numbers]
-    copies = [x, *(x + level * torch.stack(noise) for level in NOISES)]
-    maps = [method(model, z, targets).double() for z in copies]
-    curves = dga.pixel_perturbation(model, x, maps[0].to(x), targets, "both").double().mean(2)
-    return torch.stack([*curves, *(moved(m, maps[0]) for m in maps[1:])], 1).tolist()
+    gaps = [moved(method(model, x + level * torch.stack(noise), targets), map_) for level in NOISES]
+    return torch.cat([scores, torch.stack(gaps, 1)], 1)
 
 
 def moved(maps: Tensor, from_: Tensor) -> Tensor:
+    maps, from_ = maps.double(), from_.double()
     return (maps - from_).flatten(1).norm(dim=1) / from_.flatten(1).norm(dim=1)
 
 
-def reseeded(model: Any, x: Tensor, method: Callable[..., Tensor]) -> list[Any]:
+def reseeded(model: Any, x: Tensor, method: Callable[..., Tensor]) -> Tensor:
     """How far another seed moves the map of every picture."""
     targets = Engine(model, x).targets
-    first, other = (method(model, x, targets, seed=seed).double() for seed in (0, 1))
-    return moved(other, first).unsqueeze(1).tolist()
+    first, other = (method(model, x, targets, seed=seed) for seed in (0, 1))
+    return moved(other, first).unsqueeze(1)
 
 
 def run(stage: str, name: str, wanted: list[str], batch: int = 4) -> None:
@@ -346,11 +360,16 @@ def run(stage: str, name: str, wanted: list[str], batch: int = 4) -> None:
                 continue
             x = torch.cat([found[keys[k]] for k in part])
             method = VARIANTS[variant][1]
-            rows = (
-                reseeded(model, x, method) if stage == "seeds" else measured(model, x, method, part)
-            )
+            if stage == "seeds":
+                rows = reseeded(model, x, method)
+            elif stage == "worth":
+                rows = judged(model, x, method)[1]
+            else:
+                rows = measured(model, x, method, part)
             named = [keys[k] for k in part]
-            lines = [[key, *(f"{v:.5f}" for v in r)] for key, r in zip(named, rows, strict=True)]
+            lines = [
+                [key, *(f"{v:.5f}" for v in r)] for key, r in zip(named, rows.tolist(), strict=True)
+            ]
             write(path, lines)
             print(stage, name, variant, start, file=sys.stderr, flush=True)
 
@@ -474,7 +493,30 @@ def table(stages: tuple[str, ...], file: str) -> None:
     write(DATA / "results" / file, rows, command)
 
 
+def worth() -> None:
+    """LeRF and MoRF of stable DGA minus those of plain DGA with as many passes, and margins."""
+    rows: list[list[Any]] = [["network", "pictures", "measure", "dga", "stable", "stable_minus_dga",
+                              "low", "high", "margin"]]  # fmt: skip
+    ends: list[tuple[float, float, float]] = []
+    for name in NETWORKS:
+        done = kept("worth", name)
+        if not {"dga-60", "stable"} <= set(done):
+            continue
+        both = sorted(set(done["dga-60"]) & set(done["stable"]))
+        plain, ours = (torch.tensor([done[v][key] for key in both]) for v in ("dga-60", "stable"))
+        for k, (measure, margin) in enumerate(MARGINS.items()):
+            means = [f"{float(v[:, k].mean()):.4f}" for v in (plain, ours)]
+            rows.append([name, len(both), measure, *means, margin])
+            mean, low, high = map(float, bootstrap_interval(ours[:, k] - plain[:, k]))
+            ends.append((mean, low, high))
+    for row, interval in zip(rows[1:], holm_intervals(ends), strict=True):
+        row[5:5] = [f"{v:.4f}" for v in interval]
+    command = "# python tests/tools/frontier.py worth NETWORK dga-60 stable, then table\n"
+    write(DATA / "results" / "stability_worth.csv", rows, command)
+
+
 def tables() -> None:
+    worth()
     table(("search",), "stability_search.csv")
     table(("confirm", "whole"), "stability.csv")  # and of seeds a column
     rows: list[list[Any]] = [["network", "finding", "what", "value"]]
@@ -497,7 +539,7 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", metavar="VARIANT")
     options = parser.parse_args()
     if options.what == "show":
-        for stage in STAGES[:-1]:
+        for stage in STAGES[:3]:
             for name in NETWORKS:
                 for v, of in kept(stage, name).items():
                     t = torch.tensor(list(of.values()))

@@ -25,6 +25,7 @@ from dga.significance import Interval
 from dga.zoo.files import DATA
 
 MEASURED = DATA / "results/stability.csv"
+WORTH = DATA / "results/stability_worth.csv"
 SEARCH = DATA / "results/stability_search.csv"
 _NETWORKS = {
     "resnet": "our ResNet (drawn)",
@@ -491,12 +492,19 @@ def goals(path: Path = MEASURED) -> None:
             verdict = "**yes**" if ours < ig else "no"
             row.append(f"{verdict}, {_percent(ours)} against {_percent(ig)}")
         lines.append(row)
+    worth = {(r["network"], r["measure"]): r for r in _rows(WORTH)}
     for measure, sign in (("lerf", 1), ("morf", -1)):
-        row = [f"{differences.MEASURES[measure]} not worse than DGA's"]
-        for of in found.values():
-            ends = (of["stable"][f"{measure}_minus_dga{end}"] for end in ("_low", "_high"))
-            low, high = sorted(sign * float(end) for end in ends)
-            row.append("**better**" if low > 0 else "worse" if high < 0 else "undecided")
+        first = worth[next(iter(found)), measure]
+        row = [f"{differences.MEASURES[measure]} at most {float(first['margin']):g} worse than "
+               f"DGA's ({first['pictures']} more pictures)"]  # fmt: skip
+        for network in found:
+            one = worth[network, measure]
+            gap, margin = float(one["stable_minus_dga"]), float(one["margin"])
+            low, high = sorted(sign * float(one[end]) for end in ("low", "high"))
+            verdict = "**yes**" if low > -margin else "no" if high < -margin else "undecided"
+            row.append(
+                f"{verdict}, {gap:+.3f} [{float(one['low']):+.3f}, {float(one['high']):+.3f}]"
+            )
         lines.append(row)
     _table(lines)
 
