@@ -24,7 +24,7 @@ _LESSONS: dict[str, tuple[float, float, float, str]] = {
     "gradient": (4.4, 3.1, 1.55, "gradient $\\cdot\\, \\tilde{x}$\n(01, 02)"),
     "biases": (4.4, 2.0, 1.55, "biases\n(03)"),
     "sum": (8.5, 2.55, 1.6, "add up the\npositive parts\n(05)"),
-    "masks": (4.4, 0.5, 3.2, "masks: first hide the strongest\nfeatures, later the weakest (04)"),
+    "masks": (4.4, 0.5, 3.2, "masks: first hide the top\nfeatures, later the weakest (04)"),
 }
 _LIT, _PALE, _INK, _LINE = "#fee838", "#eef1f6", "#00224e", "#5a6270"
 
@@ -97,7 +97,7 @@ def show(lit: Box | None = None) -> None:
         "Flow chart of DGA. The picture is the first distilled input. Its gradient times input "
         "and the biases of the network make a local attribution. The positive parts of all local "
         "attributions are added up to the DGA map. The attribution also ranks the features: masks "
-        "hide first the strongest, later the weakest, and the picture times the mask is the next "
+        "hide first the top ones, later the weakest, and the picture times the mask is the next "
         "distilled input, 31 times round."
     )
     plots.show(draw(lit), alt + (f" Lit here: {here[lit]}." if lit else ""))
