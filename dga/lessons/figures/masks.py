@@ -454,7 +454,7 @@ def which_features_go(phi: Tensor, share: float = 0.5, quantile: float = 1 - TOP
     figure = Figure(figsize=(8, 3.3), layout="constrained", dpi=100)
     axes = figure.subplots()
     zones = (
-        (0, low, 0.75, "none", "negative:\nboth keep them"),
+        (0, low, 0.75, "none", "strongly negative:\nboth keep them"),
         (low, high, 0.75, "#7f7f7f", "weak: WC removes them"),
         (100 * quantile, 100, -0.75, "#e69f00", "loud:\nEPC"),
     )
