@@ -532,9 +532,7 @@ def tables() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "what", choices=["findings", "search", "confirm", "whole", "seeds", "table", "show"]
-    )
+    parser.add_argument("what", choices=["findings", *STAGES, "table", "show"])
     parser.add_argument("network", nargs="?", choices=NETWORKS)
     parser.add_argument("variants", nargs="*", metavar="VARIANT")
     options = parser.parse_args()

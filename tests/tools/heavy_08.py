@@ -307,7 +307,7 @@ PARTS = {
     "classes": Part(classes, EACH, 100),
     "cascade": Part(cascade, DRAWS, 50),
     "cascade_looks": Part(cascade_looks, DRAWS, 30),
-    "fill": Part(fill, EACH, 200),
+    "fill": Part(fill, EACH, 500),
     "noise_networks": Part(noise, EACH, 50),
     "quantus": Part(quantus, (("resnet",),), 30),
 }
