@@ -51,14 +51,20 @@ _LOOKS = {"stable-15": 31, "stable": 61, "stable-61": 123}
 # What was tried: variant -> words.
 _TRIED = {
     "dga-60": "plain DGA, as many looks",
+    "damped": "feedback, but ranks of a fading mean, and soft masks",
     "sketch": "two stages, noise in the first only",
-    "noisy-masks": "noise in both",
-    "noise-apart": "and kept out of the ranking",
-    "apart-blurred-2": "and ranks of a neighbourhood",
-    "apart-blurred-2-jitter-2": "and more jitter",
-    "map-blurred": "blur the finished map",
+    "noise-apart": "noise in both, kept out of the ranking",
+    "antithetic": "noise in both, in pairs of plus and minus",
+    "blurred-2-jitter-2": "ranks of a neighbourhood, and jitter",
+    "stable": "**ours**: a wider neighbourhood, more jitter",
+    "epc-from-first": "ours, EPC by one look at the picture",
+    "ranks-running": "ours, masked looks have a say in the ranks",
+    "value-ramps": "ours, ramps over values, not ranks",
+    "quasi": "ours, draws that are spread evenly",
+    "jitter-6": "ours, twice the jitter",
+    "jitter-6-beta-0": "the same, negative parts cut",
+    "jitter-6-map-blurred-.005": "the same, map blurred by half a pixel",
     "all-apart": "masks by lot, which do not ask the network",
-    "blurred-2-jitter-2-sigma-.6": "noise twice as strong",
 }
 GOAL = 0.05
 
@@ -509,73 +515,34 @@ def goals(path: Path = MEASURED) -> None:
     _table(lines)
 
 
-def tried(network: str = "squeezenet1_1", path: Path = SEARCH) -> None:
-    """What the search tried on a network: movement, LeRF and MoRF.
+def tried(path: Path = SEARCH) -> None:
+    """What the search tried on two networks: movement, LeRF and MoRF.
 
     Args:
-        network: a key of the table.
         path: a table of `tests/tools/frontier.py`.
 
     Example:
         >>> tried()  # doctest: +ELLIPSIS
-        | tried | noise of 0.001 moves it by | ...
+        | tried | EfficientNet-Lite0: moves by | LeRF | MoRF | SqueezeNet 1.1: moves by | ...
     """
-    rows = {row["method"]: row for row in _rows(path) if row["network"] == network}
-    lines = [["tried", "noise of 0.001 moves it by", "LeRF", "MoRF"]]
-    lines += [
-        [words, _percent(row["moved_0.001"]), *(f"{float(row[m]):.2f}" for m in ("lerf", "morf"))]
-        for method, words in _TRIED.items()
-        if (row := rows.get(method))
-    ]
+    networks = ("efficientnet_lite0", "squeezenet1_1")
+    found = {(row["network"], row["method"]): row for row in _rows(path)}
+    lines = [["tried"]]
+    for network in networks:
+        lines[0] += [f"{_NETWORKS[network]}: moves by", "LeRF", "MoRF"]
+    for method, words in _TRIED.items():
+        line = [words]
+        for network in networks:
+            row = found.get((network, method))
+            if row is None:
+                line += ["", "", ""]
+                continue
+            line += [_percent(row["moved_0.001"])]
+            line += [f"{float(row[measure]):.2f}" for measure in ("lerf", "morf")]
+        lines.append(line)
     _table(lines)
-    pictures = next(iter(rows.values()))["pictures"]
-    print(f"{_NETWORKS[network]}, {pictures} photographs that the confirmation did not see")
-
-
-def more_looks(path: Path = MEASURED) -> None:
-    """How far noise of .001, and another seed, move stable DGA of 31, 61 and 123 looks.
-
-    Args:
-        path: see `measured`; of the stage in which seeds were tried.
-
-    Example:
-        >>> more_looks()  # doctest: +ELLIPSIS
-        How far another seed and noise ...
-    """
-    rows = [row for row in _rows(path) if row["moved_by_seed"] and row["method"] in _LOOKS]
-    found = {n: [row for row in rows if row["network"] == n] for n in _NETWORKS}
-    figure = Figure(figsize=(9.2, 3.9), dpi=100, layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    titles = {
-        "moved_by_seed": "another seed moves the map by",
-        "moved_0.001": "noise of 0.001 moves it by",
-    }
-    said = []
-    for axes, (column, title) in zip(panels, titles.items(), strict=True):
-        for (network, of), mark in zip(found.items(), ("o", "s", "^"), strict=True):
-            if of:
-                looks = [int(row["passes"]) for row in of]
-                shares = [100 * float(row[column]) for row in of]
-                axes.loglog(looks, shares, f"{mark}-", lw=2, label=_NETWORKS[network])
-                told = ", ".join(_percent(share / 100) for share in shares)
-                said.append(f"{title} {told} on {_NETWORKS[network]}")
-        axes.loglog((31, 124), (40, 20), ":", color="black", lw=1.6,
-                    label="halved by four times the looks")  # fmt: skip
-        axes.axhspan(0.1, 100 * GOAL, color="#e8f3ec", zorder=0)  # the goal
-        axes.set_title(title, fontsize=11)
-        axes.set_xlabel("looks", fontsize=11)
-        axes.set_xticks(_LOOKS.values(), [str(looks) for looks in _LOOKS.values()])
-        axes.set_yticks([0.1, 1, 10, 100], ["0.1 %", "1 %", "10 %", "100 %"])
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        _plain(axes)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4,
-                  frameon=False, fontsize=10.5)  # fmt: skip
-    plots.show(
-        figure,
-        "How far another seed and noise of a thousandth move stable DGA of 31, 61 and 123 looks, "
-        f"both axes logarithmic: {'; '.join(said)}. A dotted line falls by half as the looks grow "
-        "fourfold.",
-    )
+    pictures = [found[network, "stable"]["pictures"] for network in networks]
+    print(f"{' and '.join(pictures)} photographs that the confirmation did not see")
 
 
 # ------------------------------------------------------------------------------------------ drawing
