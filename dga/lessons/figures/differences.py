@@ -179,9 +179,11 @@ def show(
     figure = Figure(figsize=(10.4, high), layout="constrained", dpi=100)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     words = []
-    for axes, (key, title) in zip(grid.flat, panels.items(), strict=True):
+    for axes, (key, title) in zip(grid.flat, panels.items(), strict=False):
         words.append(f"{title}. {panel(axes, found, key, blocks, networks)}")
         axes.set_title(title, fontsize=11.5, weight="bold", pad=19)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
     for line in grid:
         line[0].set_ylabel(ylabel, fontsize=11)
     note = "" if len(panels) == 1 else "  (each panel on its own scale)"

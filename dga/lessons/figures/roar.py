@@ -318,6 +318,7 @@ def dga_against_rivals() -> None:
         {"cifar": f"CIFAR-10, {_size(cells)}"},
         "How much lower networks score that were retrained without DGA's pixels than those without "
         "others', with intervals.",
+        columns=3,
     )
 
 
