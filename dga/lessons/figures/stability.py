@@ -545,6 +545,52 @@ def tried(path: Path = SEARCH) -> None:
     print(f"{' and '.join(pictures)} photographs that the confirmation did not see")
 
 
+def more_looks(path: Path = MEASURED) -> None:
+    """How far noise of .001, and another seed, move stable DGA of 31, 61 and 123 looks.
+
+    Args:
+        path: see `measured`; of the stage in which seeds were tried.
+
+    Example:
+        >>> more_looks()  # doctest: +ELLIPSIS
+        How far another seed and noise ...
+    """
+    rows = [row for row in _rows(path) if row["moved_by_seed"] and row["method"] in _LOOKS]
+    found = {n: [row for row in rows if row["network"] == n] for n in _NETWORKS}
+    figure = Figure(figsize=(9.2, 3.9), dpi=100, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = {
+        "moved_by_seed": "another seed moves the map by",
+        "moved_0.001": "noise of 0.001 moves it by",
+    }
+    said = []
+    for axes, (column, title) in zip(panels, titles.items(), strict=True):
+        for (network, of), mark in zip(found.items(), ("o", "s", "^"), strict=True):
+            if of:
+                looks = [int(row["passes"]) for row in of]
+                shares = [100 * float(row[column]) for row in of]
+                axes.loglog(looks, shares, f"{mark}-", lw=2, label=_NETWORKS[network])
+                told = ", ".join(_percent(share / 100) for share in shares)
+                said.append(f"{title} {told} on {_NETWORKS[network]}")
+        axes.loglog((31, 124), (40, 20), ":", color="black", lw=1.6,
+                    label="halved by four times the looks")  # fmt: skip
+        axes.axhspan(0.1, 100 * GOAL, color="#e8f3ec", zorder=0)  # the goal
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("looks", fontsize=11)
+        axes.set_xticks(list(_LOOKS.values()), [str(looks) for looks in _LOOKS.values()])
+        axes.set_yticks([0.1, 1, 10, 100], ["0.1 %", "1 %", "10 %", "100 %"])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        _plain(axes)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4,
+                  frameon=False, fontsize=10.5)  # fmt: skip
+    plots.show(
+        figure,
+        "How far another seed and noise of a thousandth move stable DGA of 31, 61 and 123 looks, "
+        f"both axes logarithmic: {'; '.join(said)}. A dotted line falls by half as the looks grow "
+        "fourfold.",
+    )
+
+
 # ------------------------------------------------------------------------------------------ drawing
 
 
