@@ -82,6 +82,17 @@ def _stored(code: CodeType) -> set[str]:
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_what_a_learner_writes_has_its_task(path):
+    heading = ""
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            heading = (re.findall(r"(?m)^##+ .*", source) or [heading])[-1]
+        elif not folded(cell) and "# your " in source:
+            assert "Your turn" in heading, f"under {heading!r}: {source[:60]}"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_budgets(path):
     counted = count(json.loads(path.read_text()))
     assert not counted.over()

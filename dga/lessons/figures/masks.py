@@ -456,6 +456,7 @@ def which_features_go(phi: Tensor, share: float = 0.5, quantile: float = 1 - TOP
     zones = (
         (0, low, 0.75, "none", "strongly negative:\nboth keep them"),
         (low, high, 0.75, "#7f7f7f", "weak: WC removes them"),
+        (high, 100 * quantile, -0.4, "none", "both keep\nthem"),
         (100 * quantile, 100, -0.75, "#e69f00", "loud:\nEPC"),
     )
     for start, end, height, colour, words in zones:

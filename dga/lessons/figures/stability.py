@@ -157,7 +157,7 @@ def growth(
     right.set_xticks(range(0, len(pairs), 5))
     right.set_xlabel("step n", fontsize=11)
     right.set_ylabel("share that moves", fontsize=11)
-    right.set_title("DGA: all is decided in the first three steps", fontsize=11)
+    right.set_title("DGA: noise grows in the first three steps", fontsize=11)
     for axes in (left, right):
         _plain(axes)
     plots.show(
