@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from dga.recording import Recorded, Step
-from dga.twin import fused, keeps_a_generator, runner, unwrapped
+from dga.twin import fused, keeps_a_generator, lending, runner, unwrapped
 from dga.validation import (
     Model,
     Targets,
@@ -114,6 +114,20 @@ class Engine:
         targets: Targets = None,
         extra_args: Sequence[Any] = (),
     ) -> None:
+        with lending:
+            self._look_at(model, inputs, targets, extra_args)
+        self._resolved: Tensor | Callable | None = None
+        self._probabilities = self._warned = False
+        self._norms: _EqualLayouts | None = None
+        self._fast: Any = None  # not tried yet; False: not possible
+        # A hook expects to be called every time; a recording would call it once.
+        small = self.inputs.numel() <= _RECORDED
+        self._record = self.inputs.is_cuda and small and self._copied
+
+    def _look_at(
+        self, model: Model, inputs: Tensor, targets: Targets, extra_args: Sequence[Any]
+    ) -> None:
+        """Checks, and makes what passes run."""
         check_model(model)
         check_inputs(model, inputs)
         requested = check_targets(targets, inputs)
@@ -135,13 +149,6 @@ class Engine:
             self._requested = requested.clone() if isinstance(requested, Tensor) else requested
         self._own_parameters = False
         self._use_layout(layout)
-        self._resolved: Tensor | Callable | None = None
-        self._probabilities = self._warned = False
-        self._norms: _EqualLayouts | None = None
-        self._fast: Any = None  # not tried yet; False: not possible
-        # A hook expects to be called every time; a recording would call it once.
-        small = self.inputs.numel() <= _RECORDED
-        self._record = self.inputs.is_cuda and small and self._copied
 
     @property
     def targets(self) -> Any:
@@ -274,7 +281,8 @@ class Engine:
     def _watch(self) -> Watch:
         model = self._model
         shared = isinstance(model, nn.Module) and not self._own_parameters
-        return Watch(model.parameters() if shared else ())
+        with lending:
+            return Watch(model.parameters() if shared else ())
 
     def _fused(self, leaf: Tensor, output: Any) -> Any:
         """From the third pass on, the network with its batch norms fused, if it does the same."""
@@ -295,8 +303,10 @@ class Engine:
         with torch.enable_grad():
             before = _random_state(x.device)
             leaf, output = self._run(x, None, watch)
+        with lending:
+            keeps_one = keeps_a_generator(self._model)
         # Somebody else may have drawn, in another thread.
-        drew = watch.drew or keeps_a_generator(self._model) or before != _random_state(x.device)
+        drew = watch.drew or keeps_one or before != _random_state(x.device)
         if drew and not self._repeats(x, output):
             raise ValueError(
                 f"model ({self._label}) draws random numbers in its forward pass, so its score is "
@@ -337,7 +347,7 @@ class Engine:
 
     def _use_layout(self, layout: torch.memory_format) -> None:
         self._layout = layout
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), lending:
             self.network, self.module = runner(self._model, layout, self._own_parameters)
         self._copied = self.module is not None and self.module is self.network
         self.inputs = self.inputs.contiguous(memory_format=layout)

@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dga.twin import _caught, unwrapped
+from dga.twin import _caught, lending, unwrapped
 
 _POWER_STEPS = 30  # torch takes 15 when a spectral norm is put on
 
@@ -48,13 +48,14 @@ def cascading_randomization(model: nn.Module, *, seed: int = 0) -> Iterator[tupl
     model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    for name, module in model.named_modules():
-        if any(map(_holds_a_module, vars(module).values())):
-            raise ValueError(
-                f"layer {name or 'model'!r} ({type(module).__name__}) was patched with a function "
-                "that holds on to the original network, so no copy can be randomised"
-            )
-    copy = _copied(model)
+    with lending:
+        for name, module in model.named_modules():
+            if any(map(_holds_a_module, vars(module).values())):
+                raise ValueError(
+                    f"layer {name or 'model'!r} ({type(module).__name__}) was patched with a "
+                    "function that holds on to the original network, so no copy can be randomised"
+                )
+        copy = _copied(model)
     steps = _steps(copy)
     if not steps:
         raise ValueError(f"model ({type(model).__name__}) has no parameters")

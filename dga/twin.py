@@ -238,12 +238,13 @@ def _is_private(name: str) -> bool:
     return name.startswith("__") and not name.endswith("__")
 
 
-_one_at_a_time = threading.RLock()
+# Held while a pass runs a model itself, and by whoever looks at a model: another thread must not
+# take what is lent for what the model has.
+lending = threading.RLock()
 
 
 def _run_and_put_back(model: nn.Module, own: bool, *arguments: Any) -> Any:
-    # Another thread must not take what is lent for what the model has.
-    with _one_at_a_time, _as_it_was(model, own):
+    with lending, _as_it_was(model, own):
         return model(*arguments)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -373,6 +374,28 @@ def test_changed_weights_are_used():
         model.bn.running_var *= 3
     for step in dga.distill(model, x, 1, steps=4):
         torch.testing.assert_close(step.score, model(step.distilled)[:, 1])
+
+
+def test_nobody_looks_at_a_model_while_a_pass_runs_it():
+    """What is lent to the pass is not what the model has; and its attributes come and go."""
+    inside, order = threading.Event(), []
+
+    class Slow(torch.nn.Linear):
+        def forward(self, x):
+            inside.set()
+            time.sleep(0.3)
+            order.append("pass over")
+            return super().forward(x)
+
+    model, x = Slow(3, 2).eval(), torch.rand(1, 3)
+    model.register_forward_hook(lambda *_: None)  # so it runs itself
+    thread = threading.Thread(target=dga.gradient, args=(model, x, 0))
+    thread.start()
+    inside.wait()
+    engine.Engine(model, x, 0)
+    order.append("looked at")
+    thread.join()
+    assert order[0] == "pass over"
 
 
 @pytest.mark.parametrize("name", ["hooked_and_keeps_notes", "recurrent", "norm_after_convolution"])
