@@ -320,17 +320,19 @@ def pictures(name: str, model: Any, stage: str) -> dict[str, Tensor]:
     return found if stage == "whole" else {key: F.avg_pool2d(v, 2) for key, v in found.items()}
 
 
-def judged(model: Any, x: Tensor, method: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+def judged(
+    model: Any, x: Tensor, targets: Tensor, method: Callable[..., Tensor]
+) -> tuple[Tensor, Tensor]:
     """Maps, and LeRF and MoRF of every picture."""
-    targets = Engine(model, x).targets
     map_ = method(model, x, targets)
     return map_, dga.pixel_perturbation(model, x, map_, targets, "both").double().mean(2).T
 
 
-def measured(model: Any, x: Tensor, method: Callable[..., Tensor], numbers: range) -> Tensor:
+def measured(
+    model: Any, x: Tensor, targets: Tensor, method: Callable[..., Tensor], numbers: range
+) -> Tensor:
     """LeRF, MoRF and how far each noise moves the map, of every picture."""
-    map_, scores = judged(model, x, method)
-    targets = Engine(model, x).targets
+    map_, scores = judged(model, x, targets, method)
     noise = [torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(n)) for n in numbers]
     gaps = [moved(method(model, x + level * torch.stack(noise), targets), map_) for level in NOISES]
     return torch.cat([scores, torch.stack(gaps, 1)], 1)
@@ -341,9 +343,8 @@ def moved(maps: Tensor, from_: Tensor) -> Tensor:
     return (maps - from_).flatten(1).norm(dim=1) / from_.flatten(1).norm(dim=1)
 
 
-def reseeded(model: Any, x: Tensor, method: Callable[..., Tensor]) -> Tensor:
+def reseeded(model: Any, x: Tensor, targets: Tensor, method: Callable[..., Tensor]) -> Tensor:
     """How far another seed moves the map of every picture."""
-    targets = Engine(model, x).targets
     first, other = (method(model, x, targets, seed=seed) for seed in (0, 1))
     return moved(other, first).unsqueeze(1)
 
@@ -359,13 +360,13 @@ def run(stage: str, name: str, wanted: list[str], batch: int = 4) -> None:
             if path.exists():
                 continue
             x = torch.cat([found[keys[k]] for k in part])
-            method = VARIANTS[variant][1]
+            targets, method = Engine(model, x).targets, VARIANTS[variant][1]
             if stage == "seeds":
-                rows = reseeded(model, x, method)
+                rows = reseeded(model, x, targets, method)
             elif stage == "worth":
-                rows = judged(model, x, method)[1]
+                rows = judged(model, x, targets, method)[1]
             else:
-                rows = measured(model, x, method, part)
+                rows = measured(model, x, targets, method, part)
             named = [keys[k] for k in part]
             lines = [
                 [key, *(f"{v:.5f}" for v in r)] for key, r in zip(named, rows.tolist(), strict=True)
