@@ -21,7 +21,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from dga.engine import Engine, Progress, check_finite, ticks
+from dga.engine import Engine, Progress, check_finite, finished, ticks
 from dga.full_gradient import _spread_evenly
 from dga.masks import (
     Masks,
@@ -190,4 +190,4 @@ def distilled_gradient_aggregation(
         part = F.leaky_relu_(step.attribution, negative_scale)
         total = part if total is None else total.add_(part)
     assert total is not None
-    return total.to(inputs.dtype).contiguous()
+    return finished(total, inputs.dtype)

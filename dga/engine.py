@@ -25,7 +25,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from dga.recording import Recorded, Step
-from dga.twin import fused, keeps_a_generator, lending, runner, unwrapped
+from dga.twin import (
+    fused,
+    keeps_a_generator,
+    lending,
+    runner,
+    same_state,
+    state,
+    unwrapped,
+)
 from dga.validation import (
     Model,
     Targets,
@@ -117,7 +125,8 @@ class Engine:
         with lending:
             self._look_at(model, inputs, targets, extra_args)
         self._resolved: Tensor | Callable | None = None
-        self._probabilities = self._warned = False
+        self._probabilities: bool | None = False
+        self._warned = False
         self._norms: _EqualLayouts | None = None
         self._fast: Any = None  # not tried yet; False: not possible
         # A hook expects to be called every time; a recording would call it once.
@@ -147,7 +156,7 @@ class Engine:
             self.inputs = inputs.detach().as_subclass(Tensor).clone(memory_format=layout)
             self._extra = tree_map(_own, tuple(extra_args))
             self._requested = requested.clone() if isinstance(requested, Tensor) else requested
-        self._own_parameters = False
+        self._own_parameters = self._changes_itself = False
         self._use_layout(layout)
 
     @property
@@ -181,6 +190,12 @@ class Engine:
         the callable's value where one was given.
         """
         output = self._output(x)
+        if self._probabilities is None:
+            raise ValueError(
+                f"model ({self._label}) ends in a script in which it cannot be seen whether its "
+                "one score is a probability: give targets=lambda output: output[:, 0] if it is, "
+                "output[:, 0].sigmoid() if not"
+            )
         if self._probabilities and not self._warned:
             self._warned = True
             warnings.warn(
@@ -189,11 +204,14 @@ class Engine:
                 stacklevel=3,
             )
         if callable(self._resolved) or self._probabilities:
-            return self._select(output).detach()
-        scores = self._scores(output).detach()
-        if scores.shape[1] == 1:
-            return scores[:, 0].sigmoid()
-        return scores.softmax(1).gather(1, self.targets[:, None])[:, 0]
+            found = self._select(output).detach()
+        else:
+            scores = self._scores(output).detach()
+            one = scores.shape[1] == 1
+            all_of_them = scores.sigmoid() if one else scores.softmax(1)
+            found = all_of_them.gather(1, self.targets[:, None])[:, 0]
+        check_finite(found)
+        return found
 
     def score_and_gradient(self, x: Tensor, mode: Any = None) -> tuple[Tensor, Tensor]:
         """One forward and one backward pass.
@@ -223,13 +241,8 @@ class Engine:
         return score.detach(), gradient.detach()
 
     def finished(self, attribution: Tensor) -> Tensor:
-        """A result as every method returns it: like the inputs, plain memory, finite.
-
-        Raises:
-            ValueError: if it is not finite, which a score or gradient was then not.
-        """
-        check_finite(attribution)
-        return attribution.detach().to(self.inputs.dtype).contiguous()
+        """`finished`, in the type of the inputs."""
+        return finished(attribution, self.inputs.dtype)
 
     def repeated(self, step: Step) -> Step:
         """A function that runs passes, to be called often with the same shapes, made fast.
@@ -237,7 +250,7 @@ class Engine:
         Args:
             step: of a batch like `inputs`.
         """
-        return Recorded(step) if self._record else step
+        return Recorded(step) if self._record and self._copied else step
 
     # The passes
 
@@ -263,8 +276,9 @@ class Engine:
         try:
             watch = self._watch()
             result = self._watched(x, watch)
-            # Its normalisation makes everything contiguous anyway.
-            if "instance_norm" not in watch.called or self._layout == torch.contiguous_format:
+            # One makes everything contiguous anyway, the other reads memory as if it were.
+            contiguous = self._layout == torch.contiguous_format
+            if contiguous or not {"instance_norm", "as_strided"} & watch.called:
                 return result
         except WritesParameters:
             self._own_parameters = True
@@ -291,7 +305,7 @@ class Engine:
         if network is None:
             return False
         with torch.no_grad(), self._autocast():
-            found = network(leaf.detach().clone(), *self._extra)
+            found = network(leaf.detach().clone(), *tree_map(_copied, self._extra))
         tolerance = _SAME.get(self.pass_dtype, 0.05)
         scores = self._select(found), self._select(output).detach()
         near = all(
@@ -302,21 +316,62 @@ class Engine:
     def _watched(self, x: Tensor, watch: Watch) -> tuple[Tensor, Any]:
         with torch.enable_grad():
             before = _random_state(x.device)
+            found = state(self.module) if self._copied else []
             leaf, output = self._run(x, None, watch)
+        if self._copied and not same_state(found, state(self.module)):
+            # The next pass is to begin as this one did.
+            self._changes_itself = True
+            self._use_layout(self._layout)
         with lending:
             keeps_one = keeps_a_generator(self._model)
         # Somebody else may have drawn, in another thread.
         drew = watch.drew or keeps_one or before != _random_state(x.device)
-        if drew and not self._repeats(x, output):
+        # What draws seldom may do the same many times.
+        if drew and not all(self._repeats(x, output) for _ in range(16)):
             raise ValueError(
                 f"model ({self._label}) draws random numbers in its forward pass, so its score is "
                 "not a function of the input: switch that off (call model.eval(), and set the "
                 "probabilities of its own dropout to 0)"
             )
+        self._check_rows(x, output)
         # torch's own layers were seen; what a script or a plain function calls was not.
         seen = self._copied and not {"batch_norm", "instance_norm"} & watch.called
         self._norms = None if seen or x.device.type != "cpu" else _EqualLayouts()
         return leaf, output
+
+    def _check_rows(self, x: Tensor, output: Any) -> None:
+        """Raises unless the first and the last picture have the same scores by themselves.
+
+        A script hides its layers, a function may keep a state, and both may normalise over the
+        batch. Contiguous memory, whatever that of the batch: a kernel may read it as it lies.
+        """
+        scores = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+        if not isinstance(scores, Tensor) or not scores.is_floating_point() or not scores.dim():
+            return
+        # A module's own state and generators have been seen.
+        rows = {0, len(x) - 1} if len(x) > 1 or self.module is None else set()
+        # Which of the extra arguments belong to one picture, nobody can say.
+        if self._extra or len(scores) != len(x):
+            return
+        scores = scores.detach()
+        largest = scores.reshape(len(x), -1).norm(dim=1).max()
+        for k in rows:
+            try:
+                with torch.no_grad():
+                    again = self._run(x[k : k + 1], None, None, torch.contiguous_format)[1]
+            except Exception as error:
+                if out_of_memory(error):
+                    raise
+                return  # made for batches of this size only
+            alone = again if isinstance(again, Tensor) else again.logits
+            gap = (alone.reshape(-1) - scores[k].reshape(-1)).norm()
+            if gap > _NEAR.get(self.pass_dtype, 0.1) * largest:
+                beside = "beside other pictures" if len(x) > 1 else "at first"
+                raise ValueError(
+                    f"model ({self._label}) gives one picture two scores, by itself and {beside}: "
+                    "it may normalise over the batch (call model.eval(); for a script, before it "
+                    "is made), keep a state, or draw random numbers"
+                )
 
     def _repeats(self, x: Tensor, output: Any) -> bool:
         with torch.no_grad():
@@ -324,10 +379,12 @@ class Engine:
             score = self._requested if callable(self._requested) else self._scores
             return torch.equal(score(again), score(output))
 
-    def _run(self, x: Tensor, mode: Any, watch: Watch | None) -> tuple[Tensor, Any]:
+    def _run(
+        self, x: Tensor, mode: Any, watch: Watch | None, layout: torch.memory_format | None = None
+    ) -> tuple[Tensor, Any]:
         # What the caller computed in inference mode cannot be differentiated as it is.
         x = x.clone() if x.is_inference() else x.detach()
-        leaf = x.contiguous(memory_format=self._layout)
+        leaf = x.contiguous(memory_format=layout or self._layout)
         leaf = leaf.requires_grad_(torch.is_grad_enabled())
         if watch is not None:
             watch.leaf = leaf
@@ -348,7 +405,9 @@ class Engine:
     def _use_layout(self, layout: torch.memory_format) -> None:
         self._layout = layout
         with torch.inference_mode(False), lending:
-            self.network, self.module = runner(self._model, layout, self._own_parameters)
+            self.network, self.module = runner(
+                self._model, layout, self._own_parameters, self._changes_itself
+            )
         self._copied = self.module is not None and self.module is self.network
         self.inputs = self.inputs.contiguous(memory_format=layout)
 
@@ -391,7 +450,7 @@ class Engine:
         scores = self._scores(output)
         if self._resolved is None:
             self._resolved = self._resolve(scores.detach(), requested)
-            self._probabilities |= scores.shape[1] == 1 and _ends_in_sigmoid(scores)
+            self._probabilities = self._holds_probabilities(self._raw(output))
         if scores.shape[1] == 1:
             return scores[:, 0]
         return scores.gather(1, self._resolved[:, None])[:, 0]  # type: ignore[index]
@@ -413,12 +472,26 @@ class Engine:
                 )  # fmt: skip
             resolved = requested.to(scores.device)
         check_finite(scores.gather(1, resolved[:, None]))  # -inf is fine for any other class
-        near = (scores.sum(1) - 1).abs() < 1e-3
-        self._probabilities = classes > 1 and bool(((scores >= 0).all(1) & near).all())
         return resolved
+
+    def _holds_probabilities(self, raw: Tensor) -> bool | None:
+        """Whether an output is probabilities, by its last operation or values; None: hidden."""
+        last = _last_operation(raw, self._model)
+        if raw.shape[1] == 1:
+            return None if last == _HIDDEN else last.startswith(("Sigmoid", "Softmax"))
+        values = raw.detach() if raw.dtype == torch.float64 else raw.detach().float()
+        # Rounded probabilities do not sum to 1: those of bfloat16 are off by hundredths.
+        wide = last.startswith("Softmax") or torch.finfo(raw.dtype).eps > 1e-3
+        near = (values.sum(1) - 1).abs() < (0.02 if wide else 1e-3)
+        return bool(((values >= 0).all(1) & near).all())
 
     def _scores(self, output: Any) -> Tensor:
         """(B, classes) of the model's output, float32 or wider."""
+        scores = self._raw(output)
+        return scores if scores.dtype == torch.float64 else scores.float()
+
+    def _raw(self, output: Any) -> Tensor:
+        """(B, classes) of the model's output, as they are."""
         scores = output
         if not isinstance(output, Tensor) and isinstance(getattr(output, "logits", None), Tensor):
             scores = output.logits
@@ -438,8 +511,12 @@ class Engine:
             )
         if not scores.is_floating_point():
             raise TypeError(f"model returned {scores.dtype}; floating-point scores are needed")
-        return scores if scores.dtype == torch.float64 else scores.float()
+        return scores
 
+
+# How near a picture's scores by themselves must be to those in a batch, as a share of the largest:
+# kernels differ by rounding, an output that is batch-dependent by much more.
+_NEAR = {torch.float64: 1e-6, torch.float32: 1e-2}
 
 # How near a fused network's output must be; they differ by rounding.
 _SAME = {torch.float64: 1e-10, torch.float32: 1e-4}
@@ -460,6 +537,23 @@ def check_finite(values: Tensor) -> None:
     # A sum takes a tenth of the time; it may overflow where no value does.
     if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
         raise ValueError("model returned a score or gradient that is not finite (NaN or infinity)")
+
+
+def finished(attribution: Tensor, dtype: torch.dtype) -> Tensor:
+    """A result as every method returns it: like the inputs, plain memory, finite.
+
+    Raises:
+        ValueError: if it is not finite, which a score or gradient was then not, or is too large
+            for the type.
+    """
+    check_finite(attribution)
+    result = attribution.detach().to(dtype).contiguous()
+    if result.dtype != attribution.dtype and not torch.isfinite(result).all():
+        raise ValueError(
+            f"the attribution reaches {attribution.abs().max().item():.3g}, more than {dtype} "
+            "holds: explain the network in float32"
+        )
+    return result
 
 
 def wide_dtype(device: torch.device) -> torch.dtype:
@@ -543,15 +637,34 @@ def _random_state(device: torch.device) -> tuple[Any, ...]:
     return (*drawn, keys.tobytes(), place, random.getstate())  # type: ignore[attr-defined]
 
 
-# What may stand between a network's last layer and its output without changing a number.
-_SAME_NUMBERS = ("View", "Reshape", "Squeeze", "Unsqueeze", "ToCopy", "Alias")
+# What may stand between a network's last operation and its output and leave probabilities what they
+# are: other shapes and types, and some of them taken out.
+_SAME_NUMBERS = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "ToCopy", "Alias",
+                 "Slice", "Select", "Index", "Clamp")  # fmt: skip
+_HIDDEN = "hidden"  # the last operation of a script in which it cannot be seen
+_SAME_IN_SCRIPTS = frozenset(("view", "reshape", "flatten", "squeeze", "unsqueeze", "to", "type_as",
+                              "slice", "select", "index", "clamp"))  # fmt: skip
 
 
-def _ends_in_sigmoid(scores: Tensor) -> bool:
-    node = scores.grad_fn
+def _last_operation(raw: Tensor, model: Any) -> str:
+    """What made an output, by autograd's name: "SigmoidBackward0", "Softmax"."""
+    node = raw.grad_fn
     while node is not None and node.name().startswith(_SAME_NUMBERS):
         node = node.next_functions[0][0]
-    return node is not None and node.name().startswith("Sigmoid")
+    if node is None:
+        return ""
+    name = node.name()
+    if "DifferentiableGraph" not in name:
+        return name
+    # An optimised script shows autograd one node; its own graph says more.
+    if isinstance(model, torch.jit.ScriptModule):
+        graph = model.inlined_graph  # whose nodes live as long as it
+        made = next(graph.outputs()).node()
+        while made.kind().removeprefix("aten::") in _SAME_IN_SCRIPTS:
+            made = next(made.inputs()).node()
+        if made.kind().startswith("aten::"):
+            return made.kind().removeprefix("aten::").capitalize()
+    return _HIDDEN
 
 
 def _copied(value: Any) -> Any:

@@ -20,7 +20,7 @@ FILLS: tuple[Fill, ...] = ("mean", "blur", "linear")
 
 _BLUR = 10 / 224  # sigma, as a share of each side
 _NOISE = 0.01  # ROAD's, in normalised space: without it the network could see where pixels are gone
-_TOLERANCE = 1e-5  # of the largest value, by an estimate; real errors stay below 1e-4
+_TOLERANCE = 1e-5  # of a picture's largest value, by an estimate; real errors stay below 1e-4
 
 
 def filler(fill: Fill, inputs: Tensor, seed: int = 0) -> Callable[[Tensor], Tensor]:
@@ -68,7 +68,8 @@ def blurred(pictures: Tensor, sigma: float) -> Tensor:
         torch.Size([1, 1, 1, 3])
     """
     rows, columns = (_gaussian(side, sigma * side).to(pictures) for side in pictures.shape[2:])
-    return rows @ pictures @ columns.T
+    with torch.autocast(pictures.device.type, enabled=False):  # the caller's would round
+        return rows @ pictures @ columns.T
 
 
 def _gaussian(side: int, sigma: float) -> Tensor:
@@ -89,11 +90,11 @@ def _imputed(inputs: Tensor, kept: Tensor) -> Tensor:
     known = x * kept
     solution = torch.zeros_like(x)
     residual = _neighbours(known) * grid.removed
-    limit = _TOLERANCE * x.abs().max()
+    limit = _TOLERANCE * x.abs().amax((1, 2, 3), keepdim=True)  # of each picture
     direction, before = torch.zeros_like(x), torch.ones_like(x[..., :1, :1])
     for _ in range(1000):
         nearly = grid.cycle(residual)  # about what is still missing
-        if nearly.abs().max() <= limit:
+        if (nearly.abs() <= limit).all():
             return known + solution + nearly
         now = _inner(residual, nearly)
         direction = nearly + direction * (now / before)

@@ -130,7 +130,7 @@ def smoothgrad(
     # On the CPU: the same noise on every device.
     generator = torch.Generator("cpu").manual_seed(seed)
     local = engine.repeated(engine.score_and_gradient)
-    total = torch.zeros_like(x)
+    total = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
     for _ in ticks(range(samples), progress, "SmoothGrad"):
         noise = torch.randn(x.shape[1:], generator=generator, dtype=x.dtype, device="cpu")
         total += local(x + spread * noise.to(x.device))[1]

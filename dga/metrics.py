@@ -117,7 +117,7 @@ def pixel_perturbation(
 
 def _pixel_ranks(attribution: Tensor, seed: int) -> Tensor:
     """The rank of every pixel in its picture, 0 for the least relevant, (B, H*W)."""
-    relevance = attribution.sum(1).flatten(1)
+    relevance = _relevance(attribution)
     pixels = relevance.shape[1]
     generator = torch.Generator("cpu").manual_seed(seed)
     shuffle = torch.randperm(pixels, generator=generator, device="cpu").to(relevance.device)
@@ -125,6 +125,14 @@ def _pixel_ranks(attribution: Tensor, seed: int) -> Tensor:
     order = shuffle[relevance[:, shuffle].argsort(dim=1, stable=True)]
     places = torch.arange(pixels, device=order.device).expand_as(order)
     return torch.empty_like(order).scatter_(1, order, places)
+
+
+def _relevance(attribution: Tensor) -> Tensor:
+    """The channel sum of every pixel, (B, H*W), in float32 at least: short numbers overflow."""
+    if not torch.isfinite(attribution).all():
+        raise ValueError("attribution holds values that are not finite (NaN or infinity)")
+    wide = torch.promote_types(attribution.dtype, torch.float32)
+    return attribution.to(wide).sum(1).flatten(1)
 
 
 def top_pixels(attribution: Tensor, share: float = 0.1, *, seed: int = 0) -> Tensor:
@@ -188,8 +196,8 @@ def energy_inside(attribution: Tensor, mask: Tensor) -> Tensor:
         tensor([0.7500])
     """
     _check_mask(attribution, mask)
-    energy = attribution.sum(1).clamp(min=0)
-    return (energy * mask).flatten(1).sum(1) / energy.flatten(1).sum(1)
+    energy = _relevance(attribution).clamp(min=0)
+    return (energy * mask.flatten(1)).sum(1) / energy.sum(1)
 
 
 def pointing(attribution: Tensor, mask: Tensor) -> Tensor:
@@ -208,7 +216,7 @@ def pointing(attribution: Tensor, mask: Tensor) -> Tensor:
         tensor([True])
     """
     _check_mask(attribution, mask)
-    best = attribution.sum(1).flatten(1).argmax(1, keepdim=True)
+    best = _relevance(attribution).argmax(1, keepdim=True)
     return mask.flatten(1).gather(1, best)[:, 0]
 
 
@@ -233,7 +241,7 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
             "(B, C, H, W) is needed"
         )
     # On the CPU: not every GPU has float64, and ranks of a large picture need it.
-    ranks = [_mean_ranks(a.detach().sum(1).flatten(1).cpu()) for a in (first, second)]
+    ranks = [_mean_ranks(_relevance(a.detach()).cpu()) for a in (first, second)]
     a, b = (r - r.mean(1, keepdim=True) for r in ranks)
     correlation = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
     return correlation.to(wide_dtype(first.device)).to(first.device)

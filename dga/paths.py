@@ -84,7 +84,8 @@ def integrated_gradients(
     x = engine.inputs
     start = _baseline(baseline, x)
     local = engine.repeated(engine.score_and_gradient)
-    total = torch.zeros_like(x)
+    # A sum of many short numbers would stop growing.
+    total = torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
     for k in ticks(range(steps), progress, "Integrated Gradients"):
         alpha = (k + 0.5) / steps
         total += local(start + alpha * (x - start))[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -44,6 +45,8 @@ def holm_intervals(intervals: Sequence[tuple[float, float, float]]) -> list[Inte
 
     def distance(k: int) -> float:
         mean, low, high = intervals[k]
+        if isnan(mean):
+            return -1.0  # nothing was measured: last, so that it takes nothing from the others
         side = mean - low if mean > 0 else high - mean
         return abs(mean) / side if side > 0 else float("inf") if mean else 0.0
 
@@ -53,6 +56,6 @@ def holm_intervals(intervals: Sequence[tuple[float, float, float]]) -> list[Inte
         mean, low, high = intervals[k]
         factor = normal.inv_cdf(1 - 0.025 / (len(intervals) - passed)) / usual
         low, high = mean - factor * (mean - low), mean + factor * (high - mean)
-        found = found and not low <= 0 <= high
+        found = found and (low > 0 or high < 0)
         widened[k] = Interval(mean, *((low, high) if found else (min(low, 0.0), max(high, 0.0))))
     return [widened[k] for k in range(len(intervals))]

@@ -35,24 +35,55 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
-def runner(model: Any, layout: torch.memory_format, own: bool = False) -> tuple[Network, Any]:
+def runner(
+    model: Any, layout: torch.memory_format, own: bool = False, changing: bool = False
+) -> tuple[Network, Any]:
     """What passes run, and the module that does it: a twin, the model itself, or None.
 
     Args:
         model: a module, or any callable.
         layout: of the weights of convolutions.
         own: copy the parameters as well, for a forward that writes into them.
+        changing: a forward changes what the next one starts with, so no twin runs twice.
     """
     if not isinstance(model, nn.Module):
         return model, None
     try:
         known = {id(module) for module in model.modules()}
-        if not any(_runs_itself(module, known) for module in model.modules()):
+        if not changing and not any(_runs_itself(module, known) for module in model.modules()):
             twin = _Copy(layout, own).module(model)
             return twin, twin
     except TypeError:  # not made like other Python objects
         pass
     return partial(_run_and_put_back, model, own), model
+
+
+def state(module: nn.Module) -> list[tuple[Any, int]]:
+    """All that a pass may change of a twin: what it holds, with torch's counters of writes."""
+    return [mark for each in module.modules() for mark in _marks(vars(each))]
+
+
+def same_state(first: list[tuple[Any, int]], second: list[tuple[Any, int]]) -> bool:
+    return len(first) == len(second) and all(
+        writes == later and (a is b or (_is_number(a) and type(a) is type(b) and a == b))
+        for (a, writes), (b, later) in zip(first, second, strict=True)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)
+
+
+def _marks(value: Any, depth: int = 4) -> Iterator[tuple[Any, int]]:
+    if isinstance(value, Tensor):
+        yield value, 0 if value.is_inference() else value._version
+    elif type(value) in _CONTAINERS and depth:
+        for held in value.values() if isinstance(value, dict) else value:
+            yield from _marks(held, depth - 1)
+    elif not isinstance(value, nn.Module) and _holds_values_only(value) and depth:
+        yield from _marks(vars(value), depth - 1)
+    else:
+        yield value, 0
 
 
 def fused(model: nn.Module, layout: torch.memory_format) -> nn.Module | None:
@@ -91,17 +122,18 @@ def _hooked(module: nn.Module) -> bool:
 
 
 def _caught(value: Any, depth: int = 3) -> bool:
-    """Whether a function has a module in its closure."""
+    """Whether a function has a module in its closure or its defaults."""
     if not depth:
         return False
     if isinstance(value, partial):
         held: Any = (value.func, *value.args, *value.keywords.values())
     elif isinstance(value, FunctionType):
         held = [found for cell in value.__closure__ or () for found in _contents(cell)]
+        held += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         if any(isinstance(v, nn.Module) or isinstance(v, MethodType) for v in held):
             return True
-    elif type(value) in (list, tuple):
-        held = value
+    elif type(value) in _CONTAINERS:
+        held = value.values() if isinstance(value, dict) else value
     else:
         return False
     return any(_caught(v, depth - 1) for v in held)

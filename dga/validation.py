@@ -81,10 +81,11 @@ class Watch(TorchFunctionMode):
         self.called.add(name)
         self.drew |= isinstance(kwargs.get("generator"), torch.Generator)
         written = kwargs.get("out", args[0] if args and _writes(name) else None)
-        if isinstance(written, Tensor) and _has_memory(written):
-            with torch._C.DisableTorchFunction():
-                if written.untyped_storage()._cdata in self._memory:
-                    raise WritesParameters(name)
+        for value in written if isinstance(written, list | tuple) else (written,):
+            if isinstance(value, Tensor) and _has_memory(value):
+                with torch._C.DisableTorchFunction():
+                    if value.untyped_storage()._cdata in self._memory:
+                        raise WritesParameters(name)
         if name == "conv2d" and self.leaf is not None and self.leaf.dim() == 3:
             convolved = args[0] if args else kwargs["input"]
             if convolved.dim() == 3:  # torch takes a picture without a batch too
@@ -100,6 +101,8 @@ class Watch(TorchFunctionMode):
                 chance = 0.0
         elif name in ("dropout", "dropout_") and len(args) == 3 and args[2] is True:
             chance = args[1]  # torch.dropout(input, p, train)
+        elif name == "batch_norm" and len(args) > 5 and args[5] is True:
+            chance = float(_comes_from(args[0], self.leaf))  # torch.batch_norm, and a graph's
         if chance > 0:
             raise ValueError(
                 f"model calls {name}(training=True), whose result is random or depends on the "
@@ -114,7 +117,9 @@ class WritesParameters(Exception):
 
 def _writes(name: str) -> bool:
     """Whether a function of torch changes its first argument: add_, __setitem__, __iadd__."""
-    return name.startswith(("__set", "__i")) or (name.endswith("_") and name[:1] != "_")
+    if name.startswith(("__set", "__i")):
+        return True
+    return name.endswith("_") and (name[:1] != "_" or name.startswith("_foreach"))
 
 
 def _has_memory(value: Tensor) -> bool:
@@ -143,9 +148,15 @@ def _comes_from(value: Any, leaf: Tensor | None) -> bool:
 _NAMED = {"StochasticDepth": "p", "DropPath": "drop_prob", "DropBlock2d": "p", "DropBlock3d": "p"}
 
 
+_SCRIPTED = {"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "RReLU"}
+
+
 def _depends_on_training(module: nn.Module) -> bool:
-    name = type(module).__name__
+    # A script tells the name of what it was made of, and nothing else.
+    name = getattr(module, "original_name", type(module).__name__)
     if isinstance(module, nn.modules.batchnorm._BatchNorm) or name == "_SpectralNorm":
+        return True
+    if isinstance(module, torch.jit.ScriptModule) and name in _SCRIPTED:
         return True
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):
         return module.track_running_stats
@@ -171,7 +182,7 @@ def check_model(model: Model) -> None:
     if not isinstance(model, nn.Module):
         return
     for name, module in model.named_modules():
-        label = f"{name or 'model'} ({type(module).__name__})"
+        label = f"{name or 'model'} ({getattr(module, 'original_name', type(module).__name__)})"
         if getattr(module, "training", False) and _depends_on_training(module):
             raise ValueError(
                 f"model is in training mode and its layer {label} behaves differently there: "

@@ -302,7 +302,7 @@ def hooked_and_remembers_in_an_object():
 def seeds_its_own_generator():
     def forward(m, x):
         m.generator.manual_seed(0)
-        return m.net(x + torch.rand(x.shape, generator=m.generator, dtype=x.dtype))
+        return m.net(x + torch.rand(x.shape[1:], generator=m.generator, dtype=x.dtype))
 
     model = Lambda(forward, net=small()).double()
     model.generator = torch.Generator()

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.transforms.functional import gaussian_blur
 
 import dga
-from dga import controls
+from dga import controls, metrics
 from dga.lessons import checks
 from dga.lessons.checks import (
     accused,
@@ -144,6 +144,8 @@ def test_an_exception_leaves_the_model_as_well(capsys):
             / x.numel()).view(-1, 1, 1, 1), "features of the whole batch"),
         ("weak_mask", lambda v, s: (v.abs()[None, :] <= v.abs()[:, None]).sum(0) / len(v) > s,
          "summed along its other side"),
+        ("weak_mask", lambda v, s: (v.abs()[None] <= v.abs()[:, None]).double().sum(1)
+         > s * len(v), "comes out a little below 29"),
         ("weak_mask", lambda v, s: (v.abs().argsort().argsort() + 1) / len(v) > s, "argsort"),
         ("extreme_mask", lambda v, q: (v[None, :] >= v[:, None]).sum(1) / len(v) <= q,
          "its comparison is turned"),
@@ -212,11 +214,22 @@ def test_suspects_are_what_they_are_said_to_be(capsys):
     assert praised(capsys, accused.line_up, WHO)
     for letter, kind in WHO.items():
         for word in set(accused._FUNCTIONS) - {kind}:
-            assert told(accused.line_up, {**WHO, letter: word}).startswith(f"suspect {letter}: ")
+            said = told(accused.line_up, {**WHO, letter: word})
+            assert said.startswith(f"four are right, but suspect {letter}: ")
     model, x, target = suspects_case()
     maps = {k: f(model, x, target) for k, f in accused.suspects().items()}
     right = dga.gradient(model, x, target)
     assert [k for k, a in maps.items() if torch.allclose(a, right)] == ["D"]
+
+
+def test_suspects_cannot_be_guessed_one_by_one():
+    """While two are wrong, nothing is said that depends on who is right."""
+    kinds = list(accused._FUNCTIONS)
+    answers = [dict.fromkeys("ABCDE", kind) for kind in kinds]
+    answers += [{**WHO, "A": a, "C": c} for a in kinds for c in kinds
+                if a != WHO["A"] and c != WHO["C"]]  # fmt: skip
+    (said,) = {told(accused.line_up, answer) for answer in answers}
+    assert said.startswith("two or more of the five")
 
 
 def suspects_case():
@@ -261,6 +274,19 @@ def half(model, x, target):
     return right + right.std() * (noise - noise.mean((1, 2, 3), keepdim=True))
 
 
+def rescaled_fullgrad(model, x, target):
+    a = dga.fullgrad(model, x, target)
+    return a * (own(model, x, target) / a.flatten(1).sum(1)).view(-1, 1, 1, 1)
+
+
+def some_signs(model, x, target):
+    """As large as Uniform FullGrad, feature by feature, with signs by lot."""
+    a = dga.uniform_fullgrad(model, x, target).abs()
+    coins = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) > 0.5
+    a = torch.where(coins, a, -a)
+    return a + ((own(model, x, target) - a.flatten(1).sum(1)) / a[0].numel()).view(-1, 1, 1, 1)
+
+
 def turned(model, x, target):
     return 2 * evenly(model, x, target) - dga.uniform_fullgrad(model, x, target)
 
@@ -274,6 +300,8 @@ def test_a_sum_proves_nothing(capsys):
         (dga.gradient_times_input, "misses the score"),
         (half, "still knows something"),
         (turned, "is -1.00, and must lie between -0.1 and 0.1: a map turned round"),
+        (rescaled_fullgrad, "signs left aside"),
+        (some_signs, "signs left aside"),
         (lambda m, x, t: None, "nothing yet"),
         (lambda m, x, t: x[0], "shape"),
         (lambda m, x, t: undefined, "NameError"),  # noqa: F821
@@ -312,6 +340,7 @@ def test_counting_and_quantiles(capsys):
     for trap in ([0, 0, 0, 5], [1, -1, 2]):
         assert "two of the sizes are equal" in told(zigzag.counterexample, trap, 0.5, "B")
     assert "both keep the features [3, 4]" in told(zigzag.counterexample, [1, 2, 3, 4], 0.5, "B")
+    assert "above 0" in told(zigzag.counterexample, [1, 2], 0.0, "B")
     for bad in ((None, 0.5), ([1.0], 0.5), ([1, 2, 3], 2), ([1, math.nan], 0.5), ("ab", 0.5)):
         told(zigzag.counterexample, *bad, "B")
 
@@ -384,6 +413,10 @@ def test_a_map_without_a_network_beats_ig(capsys):
         (lambda x: controls.edges(None, x), "scattered"),
         (torch.zeros_like, "drawn at random"),
         (lambda x: dga.gradient(dga.load_model("inception"), x), "a network was asked"),
+        (
+            lambda x: dga.load_images("test", 112).masks[100:, None].expand_as(x).float(),
+            "come with their objects",
+        ),
         (lambda x: x * math.nan, "not finite"),
         (lambda x: None, "nothing yet"),
     ):
@@ -461,6 +494,10 @@ def test_a_network_of_ones_own(capsys):
     similar, check = class_maps.class_similarity.truth, class_maps.class_sensitivity
     assert praised(capsys, check, similar, model, "FullGrad")
     assert "another method of the three has more" in told(check, similar, model, "G*I")
+    signed = lambda method, m, x, s, t: metrics.rank_correlation(  # noqa: E731
+        method(m, x, s), method(m, x, t)
+    )
+    assert "compare the sizes" in told(check, signed, model, "FullGrad")
     assert "another method" not in told(check, lambda *a: torch.ones(2), model, "FullGrad")
     assert "train another one" in told(check, similar, lambda x: torch.eye(10)[[0] * len(x)], "DGA")
     assert "least must be one of" in told(check, similar, model, None)

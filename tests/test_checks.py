@@ -173,6 +173,13 @@ def test_choices(capsys):
         (lambda x: 1 - torch.relu(1 - x), lambda x: x**6, "fold at x = 1 itself"),
         (lambda x: 1 - torch.relu(1 - 2 * x), lambda x: x**2, "climb late"),
         (lambda x: 1 + 0 * x, lambda x: x, "modest is 1.00 at x = 0"),
+        (lambda x: (x > 0.5).double(), lambda x: x**6, "modest rises by 1, but its mean slope"),
+        (
+            lambda x: 1 - torch.relu(1 - 2 * x),
+            lambda x: 5000 * torch.relu(x - 0.9998),
+            "is 0.0. It must not jump, nor climb too sharply",
+        ),
+        (lambda x: x * (2 - x), lambda x: x**6, "Right. Both scores rise by 1."),
     ],
 )
 def test_scores_that_lie(modest, boaster, words, capsys):
@@ -186,7 +193,7 @@ def test_lesson_04_names_mistakes(message, capsys):
     assert capsys.readouterr().out == f"Not yet: {message}\n"
 
 
-def test_lesson_00_asks_for_the_right_object_and_for_few_pixels():
+def test_lesson_00_asks_for_the_right_object_and_for_few_pixels(capsys):
     model = dga.load_model("resnet")
     pair = dga.load_images("two", 1)
     x = model.preprocess(pair.images)
@@ -194,10 +201,14 @@ def test_lesson_00_asks_for_the_right_object_and_for_few_pixels():
     first, second = (dga.distilled_gradient_aggregation(model, x, t) for t in classes)
     other = dga.distilled_gradient_aggregation(model, x, (max(classes) + 1) % 10)
     check = lesson_00.two_objects
-    assert check(model, x, classes, first, second).startswith("Right")
-    assert "why_first asks for the other" in check(model, x, classes, second, first)
-    assert "neither of the two" in check(model, x, classes, first, other)
-    assert "shape" in check(model, x, classes, first, x[0])
+    said = check(model, pair, first, second)
+    name, drawn = model.classes[classes[1]], capsys.readouterr().out
+    assert f"its heatmaps for {model.classes[classes[0]]} and for {name}" in drawn
+    inside = 100 * dga.metrics.energy_inside(second, pair.second_masks).item()
+    assert said.startswith("Right: of the map for") and f"{inside:.0f} % on the {name}." in said
+    assert "why_first asks for the other" in check(model, pair, second, first)
+    assert "neither of the two" in check(model, pair, first, other)
+    assert "shape" in check(model, pair, first, x[0])
     ask = lesson_00.fewest_pixels
     x = model.preprocess(dga.load_images("figures", 1).images)
     assert "whole number from 1 to 100" in ask(model, x, dga.gradient, 0)
@@ -215,9 +226,12 @@ def test_lesson_11_knows_a_plan_from_a_wish():
     plan = lesson_11.plan
     assert plan(0.1, 10, 100_000, 30).startswith("Too long")
     assert plan(0.001, 10, 10, 30).startswith("It fits, but")
-    # 1,000 pictures: 3 * 31 + 6 passes and 7 * 21 forward passes at a third, 0.1 s each.
-    hours = 1000 * 0.1 * (99 + 49) / 3600
-    assert plan(0.1, 10, 1000, 30).startswith(f"A plan: {hours:.1f} hours; 33% of it")
+    # 1,000 pictures: 3 * 31 + 6 passes and 6 * 21 forward passes at a third, 0.1 s each.
+    hours = 1000 * 0.1 * (99 + 42) / 3600
+    assert plan(0.1, 10, 1000, 30).startswith(f"A plan: {hours:.1f} hours; 30% of it")
+    for steps in (1, 7, 9):
+        assert plan(0.014, 10, 15_000, steps).startswith("It fits, but so few looks lose LeRF")
+    assert plan(0.014, 10, 15_000, 10).startswith("A plan")
 
 
 def test_a_map_that_sees_no_network_is_measured(capsys):
@@ -263,3 +277,19 @@ def test_lesson_04_says_plus_where_the_answer_is_better(capsys):
 def test_lesson_12_says_what_a_repair_pays(mine, word):
     """Of movement, LeRF and MoRF, beside those of the stable DGA as it is."""
     assert word in lesson_12._verdict(mine, (0.08, 0.76, 0.09))
+
+
+def test_lesson_12_is_not_fooled_by_a_constant(capsys):
+    """A constant moves no pixel past another, and makes the map as long as one likes."""
+    lesson_12.change(lambda *a: dga.gradient_times_input(*a) + 100, dga.gradient_times_input)
+    assert "Not yet: noise moves it as far as before" in capsys.readouterr().out
+    clean, noisy = torch.rand(2, 1, 3, 4, 4)
+    lifted = torch.tensor([50.0, -20.0, 7.0]).view(1, 3, 1, 1)
+    moved = lesson_12._moved(clean, noisy)
+    assert lesson_12._moved(clean + lifted, noisy + lifted) == pytest.approx(moved, rel=1e-3)
+
+
+def test_lesson_12_does_not_take_the_packages_own_version(capsys):
+    own = dga.stable_distilled_gradient_aggregation
+    lesson_12.change(lambda *a: own(*a, steps=1), dga.gradient)
+    assert "that is the package's own version" in capsys.readouterr().out

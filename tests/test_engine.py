@@ -110,14 +110,15 @@ def _raise(_):
 @pytest.mark.parametrize("inner", [worn_model, lambda: build("residual")], ids=["hook", "plain"])
 def test_model_is_left_as_found_after_an_exception(method, inner):
     """In any forward pass and in the backward pass, whether the model or a copy of it runs."""
+    x = picture(batch=1)  # with more, what fails by itself only is no fault
     whole = _Fails(inner())
-    method(whole, picture(), 0)
+    method(whole, x, 0)
     places = [{"forward": k + 1} for k in range(whole.count.passes)]
     for place in [*places, {"backward": True}]:
         model = _Fails(inner(), **place)
         before = fingerprint(model)
         with pytest.raises(RuntimeError, match="out of luck"):
-            method(model, picture(), 0)
+            method(model, x, 0)
         assert_same(before, fingerprint(model))
 
 
@@ -334,3 +335,182 @@ def test_batch_norm_without_statistics_is_an_error():
 def test_odd_models_are_explained(what, kind, message):
     with pytest.raises(kind, match=message):
         dga.gradient(_Returns(what), picture())
+
+
+class _WritesIntoItsArgument(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x, scale):
+        scale.mul_(2)
+        y = torch.relu(self.norm(self.conv(x))).mean((2, 3))
+        return self.head(y * scale.view(-1, 1))
+
+
+def test_no_pass_sees_what_another_wrote_into_an_extra_argument():
+    """The comparison with the fused network is a pass as well."""
+    torch.manual_seed(0)
+    model, x, scale = _WritesIntoItsArgument().eval(), torch.rand(2, 3, 6, 6), torch.ones(2)
+    module, function = (
+        dga.integrated_gradients(m, x, 0, extra_args=(scale,))
+        for m in (model, lambda x, scale: 1 * model(x, scale))
+    )
+    torch.testing.assert_close(module, function)
+    assert torch.equal(scale, torch.ones(2))
+
+
+class _Remembers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head, self.state = nn.GRUCell(4, 3), nn.Linear(3, 2), None
+
+    def forward(self, x):
+        self.state = self.cell(x, self.state)
+        return self.head(self.state)
+
+
+class _Shrinks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head, self.memory = nn.Linear(4, 2), [torch.ones(())]
+
+    def forward(self, x):
+        self.memory[0] = self.memory[0] * 0.5
+        return self.head(x) * self.memory[0]
+
+
+@pytest.mark.parametrize("kind", [_Remembers, _Shrinks])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_pass_begins_with_the_model_as_it_was_found(kind, batch):
+    torch.manual_seed(0)
+    model, x = kind().eval(), torch.rand(batch, 4)
+    scores = [step.score for step in dga.distill(model, 0 * x, 0, steps=3)]
+    assert all(torch.equal(score, scores[0]) for score in scores)
+    assert model.state is None if kind is _Remembers else model.memory[0] == 1
+
+
+def test_a_function_that_keeps_a_state_is_told():
+    calls, head = [], nn.Linear(4, 2)
+
+    def model(x):
+        calls.append(1)
+        return head(x) / len(calls)
+
+    for batch in (1, 3):
+        with pytest.raises(ValueError, match="two scores"):
+            dga.gradient(model, torch.rand(batch, 4), 0)
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="random numbers"):
+        dga.gradient(lambda x: head(x) + torch.rand(2, generator=generator), torch.rand(1, 4), 0)
+
+
+class _NormalisesOverTheBatch(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.head = how, nn.Linear(12, 2)
+        self.weight, self.bias = nn.Parameter(torch.ones(3)), nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        if self.how == "positional":
+            x = torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.1, 1e-5, False)
+        else:
+            x = x / x.max()
+        return self.head(x.flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore")  # scripts are deprecated
+def test_scores_that_depend_on_the_batch_are_told():
+    torch.manual_seed(0)
+    x = torch.rand(4, 3, 2, 2)
+    for row in range(4):  # whoever holds the maximum
+        picture = x.clone()
+        picture[row] *= 9
+        with pytest.raises(ValueError, match="two scores"):
+            dga.gradient(_NormalisesOverTheBatch("maximum").eval(), picture, 0)
+    with pytest.raises(ValueError, match=r"call model.eval\(\) first"):
+        dga.gradient(_NormalisesOverTheBatch("positional").eval(), x, 0)
+    layers = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 2))
+    for script in (torch.jit.script(layers), torch.jit.trace(layers, x, check_trace=False)):
+        with pytest.raises(ValueError, match="BatchNorm2d"):
+            dga.gradient(script, x, 0)
+    dga.gradient(torch.jit.script(layers.eval()), x, 0)
+
+
+def test_what_draws_seldom_is_told():
+    class Drops(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(x) * (torch.rand(()) > 0.3)
+
+    model, told = Drops().eval(), 0
+    torch.manual_seed(0)
+    for _ in range(20):
+        try:
+            dga.gradient(model, torch.rand(1, 4), 0)
+        except ValueError:
+            told += 1
+    assert told == 20  # 1 - 0.7^17 each, but for what is dropped at first
+
+
+class _ReadsMemory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 1), nn.Linear(48, 2)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        blocks = x.as_strided((b, c, h // 2, w // 2, 2, 2), (c * h * w, h * w, 2 * w, 2, w, 1))
+        means = F.interpolate(blocks.mean((4, 5)), scale_factor=2)
+        return self.head(means.flatten(1)) + self.conv(x).mean((1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_who_reads_memory_as_it_lies_gets_it_as_it_was_given(batch):
+    torch.manual_seed(0)
+    model, x = _ReadsMemory().eval(), torch.rand(batch, 3, 4, 4)
+    sums = dga.uniform_fullgrad(model, x, 0).flatten(1).sum(1)
+    torch.testing.assert_close(sums, model(x)[:, 0])
+
+
+def test_sums_of_short_numbers_are_long():
+    torch.manual_seed(0)
+    model, x = nn.Linear(4, 2, bias=False).bfloat16(), torch.ones(1, 4).bfloat16()
+    truth = model.weight[:1].detach()
+    for method in (
+        lambda steps: dga.integrated_gradients(model, x, 0, steps=steps),
+        lambda steps: dga.smoothgrad(model, x, 0, samples=steps),
+    ):
+        torch.testing.assert_close(method(1000), truth, rtol=1e-2, atol=0)
+
+
+def test_an_attribution_that_its_type_cannot_hold_is_told():
+    model = nn.Linear(2, 2, bias=False).half()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[60.0, 55], [0, 0]]))
+    with pytest.raises(ValueError, match="float16 holds"):
+        dga.distilled_gradient_aggregation(model, torch.tensor([[100.0, 101]]).half(), 0)
+
+
+def test_a_layer_held_by_a_default_or_in_a_dictionary_cannot_be_randomised():
+    class Calls(nn.Module):
+        def __init__(self, how):
+            super().__init__()
+            self.layer = layer = nn.Linear(4, 4)
+            self.held = (
+                (lambda x, layer=layer: layer(x))
+                if how == "default"
+                else {"f": lambda x: 1 * layer(x)}
+            )
+
+        def forward(self, x):
+            return self.held["f"](x) if isinstance(self.held, dict) else self.held(x)
+
+    for how in ("default", "dictionary"):
+        model = Calls(how).eval()
+        with pytest.raises(ValueError, match="holds on to the original"):
+            list(dga.metrics.cascading_randomization(model))

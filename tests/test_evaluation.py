@@ -17,7 +17,7 @@ from torch import nn
 import dga
 from dga import controls, metrics, significance
 from dga.__main__ import main
-from dga.experiments import class_activation, evaluation
+from dga.experiments import class_activation, comparison, evaluation
 from dga.experiments.evaluation import CONTROLS, evaluate_folder, perturbation_scores
 from dga.zoo.preprocessing import resize_and_crop
 
@@ -56,7 +56,8 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_folder_gives_what_memory_gives(folder, model, tmp_path):
+def test_a_folder_gives_what_memory_gives(folder, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "_FEWEST", 7)
     fills = ("mean", "blur")
     results = evaluate_folder(
         model, folder, tmp_path / "t.csv", methods=METHODS, batch=3, fills=fills
@@ -652,3 +653,49 @@ def test_command_line_with_controls_and_fills(folder, tmp_path, capsys, monkeypa
     rows = read(tmp_path / "t.csv")
     assert {row["fill"] for row in rows} == {"mean", "blur", "linear"}
     assert {row["pictures"] for row in rows} == {"2"}
+
+
+def test_a_network_of_other_layers_or_another_forward_does_not_go_on(tmp_path):
+    """Weights are not all: these three have the same."""
+
+    class Turned(nn.Sequential):
+        def forward(self, x):
+            return -super().forward(x)
+
+    def network(kind, act):
+        torch.manual_seed(0)
+        model = kind(nn.Conv2d(3, 8, 3), act, nn.Flatten(), nn.Linear(8 * 36, 4)).eval()
+        model.name, model.preprocess = "mine", resize_and_crop(8, 8, (0.5,) * 3, (0.2,) * 3)
+        return model
+
+    prints = [
+        evaluation.fingerprint(network(kind, act))
+        for kind, act in (
+            (nn.Sequential, nn.ReLU()),
+            (nn.Sequential, nn.ReLU()),
+            (nn.Sequential, nn.LeakyReLU(0.1)),
+            (nn.Sequential, nn.LeakyReLU(0.2)),
+            (Turned, nn.ReLU()),
+        )
+    ]
+    assert prints[0] == prints[1]
+    assert all(a != b for a, b in itertools.combinations(prints[1:], 2))
+    assert prints[4]["answers"] != prints[0]["answers"]
+
+
+def test_nothing_is_compared_on_few_pictures_or_on_what_was_not_measured():
+    def table(gi, dga_scores):
+        return comparison.markdown(
+            {("gi", "mean", "lerf"): gi, ("dga", "mean", "lerf"): dga_scores}, {}
+        )
+
+    few = torch.rand(9)
+    assert "*" not in table(few, few + 0.1) and "fewer than 10" in table(few, few + 0.1)
+    many = torch.rand(10)
+    assert "]*" in table(many, many + 0.1)
+    many[3] = float("nan")
+    assert "]*" not in table(many, torch.rand(10))
+    nan = float("nan")
+    others = [(1.0, 0.4, 1.6), (0.5, 0.1, 0.9)]
+    found = significance.holm_intervals([*others, (nan, nan, nan)])
+    assert found[0].low > 0 and found[2].low != found[2].low

@@ -215,7 +215,7 @@ def _on_a_view(net, x):
 def _without_gradient(net, x):
     y = net.conv(x)
     with torch.no_grad():
-        shift = net.conv(x).mean()
+        shift = net.conv(x).mean((1, 2, 3), keepdim=True)
     return y * shift
 
 

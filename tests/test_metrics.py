@@ -457,3 +457,91 @@ def test_rank_correlation_moves_to_the_cpu_before_it_widens(monkeypatch):
     assert seen == [torch.float32] * 2
     metrics.bootstrap_interval(x.flatten())
     assert seen == [torch.float32] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("classes", [1, 10])
+@pytest.mark.filterwarnings("ignore:model")
+def test_probabilities_are_taken_as_they_are_in_every_type(dtype, classes):
+    """Rounded rows do not sum to 1, and whether they nearly do must not depend on the batch."""
+    torch.manual_seed(0)
+    last = nn.Sigmoid() if classes == 1 else nn.Softmax(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, classes), last).to(dtype).eval()
+    x = (torch.randn(16, 3, 2, 2) * 4).to(dtype)
+    truth = model(x).float().max(1).values if classes > 1 else model(x).float()[:, 0]
+    for batch in (1, 2, 16):
+        found = dga.pixel_perturbation(model, x[:batch], x[:batch], shares=(0,))[:, 0]
+        torch.testing.assert_close(found, truth[:batch], rtol=0.02, atol=0)
+    if dtype == torch.float32:
+        with dga.precision("bfloat16"):
+            found = dga.pixel_perturbation(model, x, x, shares=(0,))[:, 0]
+        torch.testing.assert_close(found, truth, rtol=0.1, atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_script_that_ends_in_a_sigmoid_is_read_however_often_it_ran():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 2, 2)
+    for last in (nn.Sigmoid(), nn.Tanh()):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(12, 1), last).eval()
+        truth = dga.pixel_perturbation(model, x, x)
+        script = torch.jit.script(model)
+        for _ in range(4):
+            torch.testing.assert_close(dga.pixel_perturbation(script, x, x), truth)
+
+    class Wraps(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x)
+
+    wrapped = Wraps(script)
+    dga.gradient(wrapped, x)  # needs no probability
+    with pytest.raises(ValueError, match="cannot be seen whether"):
+        dga.pixel_perturbation(wrapped, x, x)
+
+
+def test_a_probability_that_is_not_a_number_is_told():
+    head = nn.Linear(12, 2)
+
+    def model(x):
+        x = x.flatten(1)
+        return head((x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True))
+
+    x = torch.rand(1, 3, 2, 2)
+    with pytest.raises(ValueError, match="not finite"):
+        dga.pixel_perturbation(model, x, x, shares=(0, 1))
+
+
+def test_maps_that_are_not_finite_or_of_short_numbers():
+    a, mask = torch.rand(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[0, 0, 0] = True
+    broken = a.clone()
+    broken[0, 0, 0, 0] = float("nan")
+    for measure in (
+        lambda: metrics.pointing(broken, mask),
+        lambda: metrics.top_precision(broken, mask, 1 / 16),
+        lambda: metrics.energy_inside(broken, mask),
+        lambda: metrics.rank_correlation(broken, a),
+        lambda: metrics.rank_correlation(a, broken),
+    ):
+        with pytest.raises(ValueError, match="not finite"):
+            measure()
+    heat = torch.full((1, 1, 300, 300), 3.0).half()
+    upper = torch.zeros(1, 300, 300, dtype=torch.bool)
+    upper[:, :50] = True
+    assert metrics.energy_inside(heat, upper).item() == pytest.approx(1 / 6)
+
+
+def test_linear_imputation_does_not_depend_on_the_batch():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 3, 32, 32, generator=generator) * torch.tensor([1.0, 1e4]).view(2, 1, 1, 1)
+    kept = torch.rand(2, 1, 32, 32, generator=generator) > 0.6
+    kept[1] = True
+    both, alone = filler("linear", x)(kept), filler("linear", x[:1])(kept[:1])
+    torch.testing.assert_close(both[:1], alone, rtol=0, atol=2e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = blurred(x[:1], 0.05)
+    torch.testing.assert_close(inside, blurred(x[:1], 0.05), rtol=0, atol=1e-6)

@@ -107,7 +107,7 @@ def test_keep_names_mistakes(answer, words, capsys):
     ("plan", "words"),
     [
         ((10_000, 30), "A plan"),
-        ((10_000, 10), "Not yet: four times in five you find a gap of 0.012"),
+        ((10_000, 10), "Not yet: four times in five you find a gap of 0.011"),
         ((2000, 50), "The larger part comes from the test pictures"),
         ((10_000, 2), "The larger part comes from the seeds"),
         ((10_000, 1), "one seed"),

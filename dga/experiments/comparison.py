@@ -14,6 +14,10 @@ from dga.significance import Interval, holm_intervals
 Measured = Mapping[tuple[str, str, str], Tensor]  # (method, fill, measure) -> (pictures,)
 REFERENCE = "dga"  # what every other method is compared with
 
+# From fewer pictures a bootstrap draws intervals that are far too narrow: where nothing differs, of
+# five pictures 18 % of them exclude 0 instead of 5 %.
+_FEWEST = 10
+
 _COLUMNS = ("method", "fill", "measure", "mean", "low", "high",
             "dga_minus", "dga_minus_low", "dga_minus_high", "pictures")  # fmt: skip
 _TITLES = {
@@ -28,7 +32,8 @@ def compared(scores: Measured) -> str:
     """The table as CSV: mean and 95 % bootstrap interval, and DGA minus the method on the same.
 
     The intervals of the differences are corrected for all comparisons of the table
-    (`dga.significance.holm_intervals`): a method differs from DGA if its interval excludes 0.
+    (`dga.significance.holm_intervals`): a method differs from DGA if its interval excludes 0. With
+    fewer than ten pictures nothing is compared.
 
     Example:
         >>> import torch
@@ -75,7 +80,7 @@ def markdown(scores: Measured, labels: Mapping[str, str]) -> str:
             for measure in measures:
                 key = (method, fill, measure)
                 _, low, high = differences.get(key, (0.0, 0.0, 0.0))
-                star = "" if low <= 0 <= high else "*"
+                star = "*" if low > 0 or high < 0 else ""
                 cells.append(
                     "{:.3f} [{:.3f}, {:.3f}]".format(*bootstrap_interval(scores[key])) + star
                 )
@@ -88,12 +93,18 @@ def markdown(scores: Measured, labels: Mapping[str, str]) -> str:
             "pictures (the interval of the differences excludes 0 after Holm's correction for "
             f"{len(differences)} comparisons)."
         )
+    elif any(len(values) < _FEWEST for values in scores.values()):
+        blocks.append(f"With fewer than {_FEWEST} pictures no method is compared with DGA.")
     return "\n\n".join(blocks)
 
 
 def _differences(scores: Measured) -> dict[tuple[str, str, str], Interval]:
-    """DGA minus every other method, where DGA is there."""
-    keys = [key for key in scores if key[0] != REFERENCE and (REFERENCE, *key[1:]) in scores]
+    """DGA minus every other method, where DGA is there and pictures are not too few."""
+    keys = [
+        key
+        for key, values in scores.items()
+        if key[0] != REFERENCE and (REFERENCE, *key[1:]) in scores and len(values) >= _FEWEST
+    ]
     found = []
     for key in keys:
         mean, low, high = bootstrap_interval(scores[REFERENCE, key[1], key[2]] - scores[key])

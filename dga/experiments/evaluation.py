@@ -535,7 +535,7 @@ def _check_output(output: Path) -> None:
 
 
 def fingerprint(model: Any) -> dict[str, Any]:
-    """The network by its weights and buffers, the preparation by what it does.
+    """The network by its weights, layers and answers, the preparation by what it does.
 
     Args:
         model: with `preprocess`.
@@ -556,11 +556,23 @@ def fingerprint(model: Any) -> dict[str, Any]:
     return {
         "network": f"{kind.__module__}.{kind.__qualname__} {getattr(model, 'name', '')}".strip(),
         "weights": weights.hexdigest(),
+        "layers": hashlib.sha256(repr(model).encode(**_TEXT)).hexdigest(),
+        "answers": _answers(model, prepared.to(parameter)),
         "preprocessing": hashlib.sha256(prepared.numpy()).hexdigest(),
         "size": list(prepared.shape[1:]),
         "precision": current_precision() or str(parameter.dtype).removeprefix("torch."),
         "device": parameter.device.type,
     }
+
+
+def _answers(model: Any, prepared: Tensor) -> str:
+    """The scores of one picture, so roughly that rounding does not matter: what a forward does."""
+    try:
+        scores = Engine(model, prepared).scores(prepared).double()
+    except (TypeError, ValueError):  # every method will say so
+        return ""
+    found = (scores.min(), scores.median(), scores.max(), scores.norm())
+    return " ".join(f"{float(v):.1e}" for v in found)
 
 
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:

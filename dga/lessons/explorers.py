@@ -264,7 +264,7 @@ def explore_biases(
         >>> explorer = explore_biases("vgg")
         >>> explorer.controls["Layer"].value = 10
         >>> explorer.text.split(",")[0]
-        'Layer 23'
+        'Module 23'
     """
     layer = IntSlider(value=1, min=1, max=1, description="Layer")
 
@@ -298,7 +298,7 @@ def explore_biases(
         ]
         place = f"{shape}" if term is not None else "no place in the picture"
         return drawn, (
-            f"Layer {name}, {place}: its bias terms sum to {adds:.2f}. input * gradient "
+            f"Module {name}, {place}: its bias terms sum to {adds:.2f}. input * gradient "
             f"{sums[0]:.2f} + all biases up to here {sums[at] - sums[0]:.2f} = {sums[at]:.2f}, "
             f"of a score of {score:.2f}."
         )

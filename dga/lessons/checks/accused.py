@@ -27,7 +27,7 @@ _FUNCTIONS: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
     "unsigned": lambda model, x, target: gradient(model, x, target).abs(),
     "neighbours": _neighbours,
 }
-# What to try for whom was taken for what.
+# What to try for whom was taken for what; told when all others are known.
 _TRIALS = {
     "right": "it is not right. Compare it with a finite difference, or with dga.gradient: for one "
     "picture and for several, and for classes that are not the predicted one",
@@ -57,19 +57,27 @@ def suspects() -> dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]]:
 def line_up(answer: Any) -> None:
     """Whether every suspect is known for what it is.
 
+    Who is wrong, and how many are, is not said while there are several: else letter after letter
+    could be guessed without an experiment.
+
     Args:
         answer: from the letter to one of right, softmax, class, batch, unsigned, neighbours.
 
     Raises:
-        Wrong: with a trial that the first wrong one does not pass.
+        Wrong: with a trial that the only wrong one does not pass.
 
     Example:
         >>> line_up(dict.fromkeys("ABCDE", "right"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        dga.lessons.checks.task.Wrong: suspect A: it is not right. Compare it ...
+        dga.lessons.checks.task.Wrong: two or more of the five are something else. ...
     """
     words_for_all(answer, _WHO, _FUNCTIONS)
-    for letter, kind in _WHO.items():
-        if answer[letter] != kind:
-            raise Wrong(f"suspect {letter}: {_TRIALS[answer[letter]]}")
+    wrong = [letter for letter, kind in _WHO.items() if answer[letter] != kind]
+    if len(wrong) > 1:
+        raise Wrong(
+            "two or more of the five are something else. Ask of each: what would the mistake you "
+            "name change that no other does? Try it"
+        )
+    if wrong:
+        raise Wrong(f"four are right, but suspect {wrong[0]}: {_TRIALS[answer[wrong[0]]]}")
     print("Right.")

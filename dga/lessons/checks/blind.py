@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_forward_pre_hook
 from torchvision.transforms.functional import gaussian_blur
 
 import dga
 from dga import metrics
+from dga.lessons.checks.blindfold import no_network
 from dga.lessons.checks.judgement import reason
+from dga.lessons.checks.own_work import watched
 from dga.lessons.checks.task import Wrong
 from dga.zoo.loading import Classifier
 
@@ -46,20 +46,6 @@ def _ig() -> Tensor:
     return _lerf(dga.integrated_gradients(net, x, target))
 
 
-@contextmanager
-def _no_network() -> Iterator[None]:
-    """Whoever asks a network inside is told so."""
-
-    def stop(module: Any, inputs: Any) -> None:
-        raise Wrong("a network was asked: the map must be made of the pictures alone")
-
-    handle = register_module_forward_pre_hook(stop)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def _ahead(a: Tensor) -> tuple[float, float, float]:
     """By how much LeRF is above that of IG: mean, low, high."""
     mean, low, high = metrics.bootstrap_interval(_lerf(a) - _ig())
@@ -84,8 +70,10 @@ def blind_map(answer: Callable[[Tensor], Any], follows: str) -> None:
     if not callable(answer):
         raise Wrong("a function is needed, f(x)")
     x = _pictures()[1]
-    with _no_network():
+    with no_network(), watched([dga.load_images]) as called:
         a = answer(x.clone())
+    if called:
+        raise Wrong("pictures were loaded, which come with their objects: make the map of x alone")
     if a is None:
         raise Wrong("f(x) returns nothing yet")
     if not isinstance(a, Tensor) or a.shape != x.shape:

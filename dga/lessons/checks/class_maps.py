@@ -89,6 +89,10 @@ def _cases() -> list[tuple]:
     return [(dga.gradient_times_input, network(), x, first, (first + 1) % 4)]
 
 
+def _sizes(method: Callable[..., Tensor], *more: Any) -> Tensor:
+    return method(*more).abs()
+
+
 def _pearson(a: Tensor, b: Tensor) -> Tensor:
     pairs = zip(a.sum(1).flatten(1), b.sum(1).flatten(1), strict=True)
     return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
@@ -97,17 +101,25 @@ def _pearson(a: Tensor, b: Tensor) -> Tensor:
 class_similarity = Task(
     "f(method, model, x, first, second)",
     _cases,
-    lambda method, m, x, s, t: metrics.rank_correlation(method(m, x, s), method(m, x, t)),
+    lambda method, m, x, s, t: metrics.rank_correlation(
+        _sizes(method, m, x, s), _sizes(method, m, x, t)
+    ),
     {
         "values are correlated; ranks are asked for: metrics.rank_correlation": (
+            lambda method, m, x, s, t: _pearson(_sizes(method, m, x, s), _sizes(method, m, x, t))
+        ),
+        "values are correlated, with their signs; the ranks of the sizes are asked for": (
             lambda method, m, x, s, t: _pearson(method(m, x, s), method(m, x, t))
         ),
         "both maps are of one class": lambda method, m, x, s, t: metrics.rank_correlation(
             method(m, x, s), method(m, x, s)
         ),
-        "the signs are gone: an absolute value was added": (
+        "signs are left in, and a turned sign passes for another place: compare the sizes": (
+            lambda method, m, x, s, t: metrics.rank_correlation(method(m, x, s), method(m, x, t))
+        ),
+        "sizes are those of the features: take them before the channels are added": (
             lambda method, m, x, s, t: metrics.rank_correlation(
-                method(m, x, s).abs(), method(m, x, t).abs()
+                method(m, x, s).sum(1, True).abs(), method(m, x, t).sum(1, True).abs()
             )
         ),
     },
@@ -143,7 +155,7 @@ def class_sensitivity(answer: Callable[..., Any], model: nn.Module, least: str) 
     highest = max(alike, key=lambda name: alike[name].item())
     if alike[least] < alike[highest] - 0.02:
         raise Wrong(
-            f"with {least} the two classes' maps have a rank correlation of {alike[least]:.2f}; "
+            f"with {least} the sizes in both maps have a rank correlation of {alike[least]:.2f}; "
             "another method of the three has more. A map that ignores the class would have 1"
         )
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in alike.items())

@@ -60,14 +60,7 @@ def empty_proof(answer: Callable[..., Any], test: str) -> None:
             f"it misses the score of `target` by {off:.2g}: share out what is missing, picture by "
             "picture"
         )
-    pairs = [(a[k].flatten(), right[k].flatten()) for k in range(len(a))]
-    alike = max(
-        (
-            torch.corrcoef(torch.stack(pair))[0, 1].item() if pair[0].std() > 1e-12 else 0.0
-            for pair in pairs
-        ),
-        key=abs,
-    )
+    alike, sizes = _alike(a, right), _alike(a.abs(), right.abs())
     if alike > 0.99:
         raise Wrong("this is Uniform FullGrad itself: nothing to find out")
     if alike < -0.1:
@@ -80,8 +73,20 @@ def empty_proof(answer: Callable[..., Any], test: str) -> None:
             f"its correlation with Uniform FullGrad is {alike:.2f}, and must lie between -0.1 and "
             "0.1: it still knows something about the network"
         )
+    if abs(sizes) > 0.1:
+        raise Wrong(
+            f"signs left aside, its correlation with Uniform FullGrad is {sizes:.2f}, and must lie "
+            "between -0.1 and 0.1: it still knows where that is large"
+        )
     reason(test, "B", _WHY)
     print("Right.")
+
+
+def _alike(a: Tensor, b: Tensor) -> float:
+    """The correlation of two maps, of the picture where it is strongest; 0 where there is none."""
+    pairs = [torch.stack(pair).flatten(1) for pair in zip(a, b, strict=True)]
+    found = [torch.corrcoef(pair)[0, 1].item() for pair in pairs if pair[0].std() > 1e-12]
+    return max(found, key=abs, default=0.0)
 
 
 _FAULTS = {"5.bn2": "twice", "4.shortcut.1": "mean"}

@@ -9,24 +9,30 @@ from torch import Tensor
 
 import dga
 from dga import metrics
+from dga.lessons.figures import start_here
 from dga.zoo.loading import Classifier
+from dga.zoo.pictures import ImageSet
 
 
-def two_objects(model: Classifier, x: Tensor, classes: tuple[int, int], *answers: Any) -> str:
+def two_objects(model: Classifier, pair: ImageSet, *answers: Any) -> str:
     """What to say about two heatmaps of one picture, each asked for one of its objects.
+
+    Right ones are drawn, and what lies on each object is measured.
 
     Args:
         model: that was asked.
-        x: (1, C, H, W).
-        classes: of the objects.
+        pair: of split "two"; the last picture counts.
         answers: the two attributions, or None.
 
     Example:
-        >>> two_objects(dga.load_model("vgg"), torch.zeros(1, 3, 64, 64), (1, 2), None, None)
+        >>> two_objects(dga.load_model("vgg"), dga.load_images("two", 1), None, None)
         'Replace the two Nones above, and run both cells again.'
     """
     if any(a is None for a in answers):
         return "Replace the two Nones above, and run both cells again."
+    assert pair.second_labels is not None and pair.second_masks is not None
+    x = model.preprocess(pair.images[-1])
+    classes = int(pair.labels[-1]), int(pair.second_labels[-1])
     right = [dga.distilled_gradient_aggregation(model, x, target) for target in classes]
     for name, a, mine, other in zip(
         ("why_first", "why_second"), answers, right, right[::-1], strict=True
@@ -37,7 +43,20 @@ def two_objects(model: Classifier, x: Tensor, classes: tuple[int, int], *answers
             return f"Not yet: {name} asks for the other object."
         if not torch.allclose(a, mine):
             return f"Not yet: {name} asks for a class that is neither of the two."
-    return "Right: each heatmap is brightest on its own object."
+    names = [model.classes[k] for k in classes]
+    start_here.questions(
+        model.preprocess.restore(x)[0],
+        {f"why {name}?": a[0] for name, a in zip(names, right, strict=True)},
+        f"The picture, and its heatmaps for {names[0]} and for {names[1]}.",
+    )
+    masks = pair.masks[-1:], pair.second_masks[-1:]
+    said = []
+    for name, a in zip(names, right, strict=True):
+        on = [f"{100 * float(metrics.energy_inside(a, mask)):.0f} %" for mask in masks]
+        said.append(
+            f"of the map for {name}, {on[0]} lie on the {names[0]} and {on[1]} on the {names[1]}"
+        )
+    return f"Right: {'; '.join(said)}."
 
 
 def fewest_pixels(model: Classifier, x: Tensor, method: Any, percent: Any) -> str:

@@ -41,10 +41,10 @@ def liars(modest: Score, boaster: Score) -> None:
                 f"Gradient*Input says {said[1]:.1f} of boaster; {ENOUGH} or more is wanted. Let "
                 "the score wait, and climb late."
             )
+        means = [_mean("modest", modest), _mean("boaster", boaster)]
     except Wrong as error:
         print(f"Not yet: {error}")
         return
-    means = [_slopes(f, _MIDDLES).mean() + 0.0 for f in (modest, boaster)]
     print(
         f"Right. Both scores rise by 1. Gradient*Input says {said[0] + 0.0:.1f} of modest and "
         f"{said[1]:.1f} of boaster.\nAnd the mean slope on the path from 0 to 1: "
@@ -74,6 +74,17 @@ def _said(name: str, score: Score) -> float:
             f"{after:.1f} after, and autograd picks one. Put the fold elsewhere"
         )
     return at
+
+
+def _mean(name: str, score: Score) -> float:
+    """The mean slope from 0 to 1; of a score without jumps it is its rise, 1."""
+    mean = float(_slopes(score, _MIDDLES).mean()) + 0.0
+    if not abs(mean - 1) <= 0.1:
+        raise Wrong(
+            f"{name} rises by 1, but its mean slope at {len(_MIDDLES)} places from 0 to 1 is "
+            f"{mean:.1f}. It must not jump, nor climb too sharply for these places"
+        )
+    return mean
 
 
 def _slopes(score: Score, x: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from dga.lessons.checks.task import EMPTY, Wrong, choice
 
 PHOTOGRAPH, N = "coffee", 10  # not the cat of the lesson; eleven looks, to save time
 _REFEREE = {
-    "A": "The intervals may be as narrow as you like: a measure at its ceiling shows a tie of any "
-    "two maps that are not bad. More pictures do not lift a ceiling.",
+    "A": "Near a ceiling any two maps that are not bad lie close together. More pictures may show "
+    "which is ahead by a hair; they do not lift the ceiling.",
     "B": "A tie is news only where the measure can tell maps apart. Ask for the ends of the curves "
     "and for pictures on which LeRF is far from its ceiling.",
     "C": "A tie at the ceiling is no evidence for the cheap method either: on photographs, with "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-METHODS, CURVES = 7, 21  # of Table 1; forward passes of both curves of one map
+METHODS, CURVES = 6, 21  # of Table 1; forward passes of both curves of one map
+FEWEST = 10  # steps: eight looks lose much LeRF (lesson 05), eleven little (lesson 09)
 
 
 def plan(seconds: float, hours: float, pictures: Any, steps: Any) -> str:
-    """What to say about a plan for a study with seven methods, each with N steps.
+    """What to say about a plan for a study with six methods, each with N steps.
 
-    A pass forward and back takes `seconds`, a forward pass a third of it. Four of the methods take
+    A pass forward and back takes `seconds`, a forward pass a third of it. Three of the methods take
     one pass or two, three take N + 1 (IG, Guided IG, DGA).
 
     Args:
@@ -38,4 +39,6 @@ def plan(seconds: float, hours: float, pictures: Any, steps: Any) -> str:
         return f"Too long: {said}"
     if error > 0.02:
         return f"It fits, but with so few pictures it can tell little: {said}"
+    if steps < FEWEST:
+        return f"It fits, but so few looks lose LeRF (lesson 05): {said}"
     return f"A plan: {said}"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import dga
+from dga.lessons.checks.own_work import watched
 from dga.lessons.checks.task import mapped
 
 MOST = 62  # pictures through the network
@@ -40,7 +41,11 @@ def change(mine: Method, before: Method) -> None:
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         target = model(x).argmax(1)
-    clean = mapped(mine, model, x, target, MOST)
+    with watched([dga.stable_distilled_gradient_aggregation]) as called:
+        clean = mapped(mine, model, x, target, MOST)
+    if called:
+        print("Not yet: that is the package's own version: change the lesson's two stages.")
+        return
     if isinstance(clean, str):
         print(clean)
         return
@@ -51,9 +56,18 @@ def change(mine: Method, before: Method) -> None:
         lerf, morf = (
             dga.pixel_perturbation(model, x, a.to(x), target, "both").mean(2)[:, 0].tolist()
         )
-        scores[name] = float((b - a).norm() / a.norm().clamp(min=1e-30)), lerf, morf
+        scores[name] = _moved(a, b), lerf, morf
         print(f"{name:13} moved by {scores[name][0]:.0%}, LeRF {lerf:.2f}, MoRF {morf:.2f}")
     print(_verdict(*scores.values()))
+
+
+def _moved(clean: Tensor, noisy: Tensor) -> float:
+    """How far noise moves what LeRF and MoRF rank, one value a pixel.
+
+    Less their mean: a constant would only make the map longer, so that the change looks small.
+    """
+    a, b = (heat.sum(1) - heat.sum(1).mean() for heat in (clean, noisy))
+    return float((b - a).norm() / a.norm().clamp(min=1e-30))
 
 
 def _verdict(mine: tuple[float, ...], before: tuple[float, ...]) -> str:

@@ -25,7 +25,7 @@ def counterexample(phi: Any, share: Any, more: str) -> None:
 
     Args:
         phi: two to six numbers, no two of one size.
-        share: 0 to 1.
+        share: above 0, at most 1; at 0 counting removes nobody, and any quantile the weakest.
         more: A, the quantile can also keep features that counting removes, or B, it cannot.
 
     Raises:
@@ -43,8 +43,8 @@ def counterexample(phi: Any, share: Any, more: str) -> None:
         raise Wrong("phi must be a list of numbers, and share a number") from None
     if v.dim() != 1 or not 2 <= len(v) <= 6 or not torch.isfinite(v).all():
         raise Wrong("phi must hold two to six finite numbers")
-    if not 0 <= share <= 1:
-        raise Wrong("the share must lie between 0 and 1")
+    if not 0 < share <= 1:
+        raise Wrong("the share must lie above 0, and be at most 1")
     if len(v.unique()) < len(v):
         raise Wrong("two of the sizes are equal: that is the trap of lesson 04; find another one")
     counted = (v[None, :] <= v[:, None]).sum(1) / len(v) > share

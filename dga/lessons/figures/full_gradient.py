@@ -265,7 +265,7 @@ def one_map(
     Args:
         model, x: the network and the photograph (1, C, H, W).
         maps: question -> FullGrad (1, C, H, W); two of them.
-        signed: the sums of all signed parts to the same questions, (7, 7).
+        signed: the sums of all signed terms to the same questions, (7, 7).
 
     Example:
         >>> x, map_ = torch.ones(1, 3, 14, 14), torch.rand(1, 3, 14, 14)
@@ -290,7 +290,7 @@ def one_map(
     bar.set_yticklabels(["least", "most"], fontsize=11)
     alike = {
         "FullGrad": _correlation([in_patches(m) for m in maps.values()]),
-        "signed parts": _correlation(signed),
+        "signed terms": _correlation(signed),
     }
     axes = figure.add_axes((box.x1 + 2.05 / width, box.y0 + 0.2, 1.95 / width, box.height - 0.2))
     axes.barh([0, 1], list(alike.values()), color=[plots.COLOURS["fg"], _GREY], height=0.6)
@@ -298,14 +298,14 @@ def one_map(
         axes.text(value + 0.03, k, f"{value:.2f}", va="center", fontsize=11)
     axes.set_yticks([0, 1], [name.replace(" ", "\n") for name in alike], fontsize=11)
     axes.set(xlim=(0, 1.2), ylim=(1.6, -0.6), xticks=[0, 0.5, 1])
-    axes.set_xlabel("correlation of the two maps", fontsize=11, loc="right")
+    axes.set_xlabel("correlation, by 7 \u00d7 7 patches", fontsize=11, loc="right")
     axes.set_title("how alike are the answers?", fontsize=11.5, loc="right")
     _plain(axes)
     plots.show(
         figure,
         "The cat and two maps of FullGrad, for tiger cat and for espresso: the same bright blob on "
-        "the face. Beside them two bars, the correlation of the maps for the two questions: high "
-        "for FullGrad, low for the signed parts.",
+        "the face. Beside them two bars, the correlation of the answers in 7 x 7 patches: high for "
+        "FullGrad, low for the signed terms.",
     )
 
 

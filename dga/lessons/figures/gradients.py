@@ -78,7 +78,7 @@ def folded_sheet(tiny: nn.Sequential, x2: float) -> None:
 
     figure = Figure(figsize=(10, 3.7))
     sheet: Any = figure.add_axes((0.0, 0.03, 0.33, 0.86), projection="3d")
-    shade = matplotlib.colormaps[plots.SIGNED]((slope / 6 + 0.5).numpy())
+    shade = matplotlib.colormaps[plots.SIGNED]((slope / 7 + 0.5).numpy())
     sheet.plot_surface(x, y, score, facecolors=shade, rcount=126, ccount=126, antialiased=False)
     line = torch.stack([side, torch.full_like(side, x2)], 1)
     along = tiny(line).detach()[:, 0]
@@ -91,14 +91,14 @@ def folded_sheet(tiny: nn.Sequential, x2: float) -> None:
     figure.text(0.165, 0.915, "the score: a folded sheet", fontsize=11, ha="center")
 
     above = figure.add_axes((0.41, 0.15, 0.22, 0.72))
-    mesh = above.pcolormesh(side, side, slope, cmap=plots.SIGNED, vmin=-3, vmax=3, rasterized=True)
+    mesh = above.pcolormesh(side, side, slope, cmap=plots.SIGNED, vmin=-3.5, vmax=3.5)
     for unit in folds:  # each ReLU switches where its input is zero
         above.contour(side, side, unit, levels=[0], colors="k", linewidths=0.8)
     above.axhline(x2, color=_INK, lw=2.5)
     above.text(-0.42, x2 + 0.07, "walk", color=_INK, fontsize=10, weight="bold")
     above.set(xlabel="$x_1$", ylabel="$x_2$", xticks=[0, 1, 2], yticks=[0, 1, 2])
     above.set_title("its slope $\\partial f/\\partial x_1$, from above", fontsize=11)
-    figure.colorbar(mesh, cax=figure.add_axes((0.64, 0.15, 0.01, 0.72)), ticks=[-3, 0, 3])
+    figure.colorbar(mesh, cax=figure.add_axes((0.64, 0.15, 0.01, 0.72)), ticks=[-3.5, 0, 3.5])
 
     upper = figure.add_axes((0.75, 0.56, 0.23, 0.31))
     lower = figure.add_axes((0.75, 0.15, 0.23, 0.31), sharex=upper)

@@ -62,8 +62,8 @@ _TRIED = {
     "value-ramps": "ours, ramps over values, not ranks",
     "quasi": "ours, draws that are spread evenly",
     "jitter-6": "ours, twice the jitter",
-    "jitter-6-beta-0": "the same, negative parts cut",
-    "jitter-6-map-blurred-.005": "the same, map blurred by half a pixel",
+    "jitter-6-beta-0": "twice the jitter, negative parts cut",
+    "jitter-6-map-blurred-.005": "twice the jitter, map blurred by half a pixel",
     "all-apart": "masks by lot, which do not ask the network",
 }
 GOAL = 0.05
@@ -326,16 +326,18 @@ def seeds(first: Tensor, noisy: Tensor, other: Tensor) -> None:
         >>> seeds(a, 1.1 * a, 2 * a)  # doctest: +ELLIPSIS
         Stable DGA of seed 0 ...
     """
+    by_noise, by_seed = (_percent(moved(first, a)) for a in (noisy, other))
     panels = {
         "seed 0": _heat(first, first),
         "seed 1": _heat(other, first),
-        "change by noise": _heat((noisy - first).abs(), first),
-        "change by the seed": _heat((other - first).abs(), first),
+        f"change by noise: {by_noise}": _heat((noisy - first).abs(), first),
+        f"change by the seed: {by_seed}": _heat((other - first).abs(), first),
     }
     _row(
         panels,
         "Stable DGA of seed 0 and of seed 1: the same parts are bright. On the same scale, the "
-        "change by noise is dark, that by the seed shows in specks all over.",
+        f"change by noise, {by_noise} in length, is dark, that by the seed, {by_seed}, shows in "
+        "specks all over.",
     )
 
 

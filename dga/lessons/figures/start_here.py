@@ -181,13 +181,29 @@ def two_networks(picture: Pixels, maps: Mapping[str, Tensor]) -> None:
         >>> two_networks(torch.zeros(8, 8, 3).numpy(), {"why cat?": torch.rand(3, 8, 8)})
         A drawn cat on a meadow. ...
     """
-    row = [picture, *(plots.heatmap(a) for a in maps.values())]
-    figure = plots.grid([row], columns=["picture", *maps], panel=PANEL, bar="magnitude")
-    plots.show(
-        figure,
+    questions(
+        picture,
+        maps,
         "A drawn cat on a meadow. The heatmap of the network that names objects is bright on its "
         "face; that of the network that names scenes is bright around the cat, mostly on the sky.",
     )
+
+
+def questions(picture: Pixels, maps: Mapping[str, Tensor], alt: str) -> None:
+    """One picture beside its heatmaps.
+
+    Args:
+        picture: (H, W, 3) in 0..1.
+        maps: question -> attribution (C, H, W).
+        alt: what the figure shows.
+
+    Example:
+        >>> questions(torch.zeros(8, 8, 3).numpy(), {"why cat?": torch.rand(3, 8, 8)}, "A map.")
+        A map.
+    """
+    row = [picture, *(plots.heatmap(a) for a in maps.values())]
+    figure = plots.grid([row], columns=["picture", *maps], panel=PANEL, bar="magnitude")
+    plots.show(figure, alt)
 
 
 def alone(picture: Pixels, title: str) -> None:
