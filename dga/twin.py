@@ -60,30 +60,37 @@ def runner(
 
 def state(module: nn.Module) -> list[tuple[Any, int]]:
     """All that a pass may change of a twin: what it holds, with torch's counters of writes."""
-    return [mark for each in module.modules() for mark in _marks(vars(each))]
+    marks: list[tuple[Any, int]] = []
+    for each in module.modules():
+        for name, value in vars(each).items():
+            if name in ("_parameters", "_buffers") or name not in _REGISTERED:
+                _mark(value, marks)
+    return marks
 
 
 def same_state(first: list[tuple[Any, int]], second: list[tuple[Any, int]]) -> bool:
     return len(first) == len(second) and all(
-        writes == later and (a is b or (_is_number(a) and type(a) is type(b) and a == b))
+        writes == later and (a is b or (type(a) in _PLAIN and type(a) is type(b) and a == b))
         for (a, writes), (b, later) in zip(first, second, strict=True)
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float | str)
-
-
-def _marks(value: Any, depth: int = 4) -> Iterator[tuple[Any, int]]:
-    if isinstance(value, Tensor):
-        yield value, 0 if value.is_inference() else value._version
-    elif type(value) in _CONTAINERS and depth:
+def _mark(value: Any, marks: list[tuple[Any, int]], depth: int = 4) -> None:
+    kind = type(value)
+    if kind in _PLAIN:
+        marks.append((value, 0))
+    elif isinstance(value, Tensor):
+        marks.append((value, 0 if value.is_inference() else value._version))
+    elif kind in _CONTAINERS and depth:
         for held in value.values() if isinstance(value, dict) else value:
-            yield from _marks(held, depth - 1)
-    elif not isinstance(value, nn.Module) and _holds_values_only(value) and depth:
-        yield from _marks(vars(value), depth - 1)
+            _mark(held, marks, depth - 1)
+    elif depth and not isinstance(value, nn.Module) and _holds_values_only(value):
+        _mark(vars(value), marks, depth - 1)
     else:
-        yield value, 0
+        marks.append((value, 0))
+
+
+_PLAIN = frozenset((bool, int, float, str, type(None)))
 
 
 def fused(model: nn.Module, layout: torch.memory_format) -> nn.Module | None:
