@@ -342,7 +342,7 @@ def stability(
     axes = figure.add_axes((0.75 / wide, 0.6 / high, 2.75 / wide, (high - 1.0) / high))
     axes.loglog(levels, moved[0], "o-", color=_RED, lw=2.2)
     axes.loglog(levels, moved[1], "o-", color=_LERF, lw=2.2)
-    root = [moved[1][0] * (level / levels[0]) ** 0.5 for level in levels]
+    root = [0.6 * moved[1][0] * (level / levels[0]) ** 0.5 for level in levels]  # its slope counts
     axes.loglog(levels, root, ":", color="black", lw=1.5)
     middle = len(levels) // 2
     axes.text(levels[middle], moved[0][middle] * 1.3, "masks follow the noise", color=_RED,

@@ -38,7 +38,8 @@ NETWORKS = {
 }
 FILLS = {"mean": "grey holes", "linear": "holes filled in"}
 DGA, OTHER, UNDECIDED = plots.COLOURS["dga"], "#00224e", "#7f7f7f"
-_MARKS = "os^Dv"
+# A circle is the first network and a square the second, also where each is there with two fillings.
+_MARKS = {1: "o", 2: "os", 3: "os^", 4: "o^sD"}
 
 Found = Mapping[tuple[str, str, str], Interval]  # (panel, row, network) -> how much better DGA is
 Blocks = Sequence[Mapping[str, str]]  # rows from the top, key -> words, and gaps between blocks
@@ -212,7 +213,7 @@ def panel(
         >>> panel(Figure().subplots(), found, "lerf", [{"ig": "IG"}], {"vgg": "vgg"})
         'DGA better than IG'
     """
-    ticks: dict[float, str] = {}
+    marks, ticks = _MARKS[len(networks)], dict[float, str]()
     verdicts: dict[str, list[str]] = {"better than": [], "worse than": [], "undecided against": []}
     place = -1.0
     for block in blocks:
@@ -225,7 +226,7 @@ def panel(
                 k = list(networks).index(network)
                 spread = (k - (len(networks) - 1) / 2) * 0.66 / len(networks)
                 y = place + (spread if len(here) > 1 else 0)
-                judged[network] = _draw(axes, y, found[key, row, network], _MARKS[k])
+                judged[network] = _draw(axes, y, found[key, row, network], marks[k])
             for verdict in dict.fromkeys(judged.values()):
                 some = [network for network in here if judged[network] == verdict]
                 names = " and ".join(networks[network].rsplit(", ", 1)[0] for network in some)
@@ -259,7 +260,7 @@ def legend(figure: Figure, networks: Mapping[str, str]) -> None:
     """
     handles = [
         Line2D([], [], marker=mark, color="0.25", ls="", label=words)
-        for mark, words in zip(_MARKS, networks.values(), strict=False)
+        for mark, words in zip(_MARKS[len(networks)], networks.values(), strict=True)
     ]
     figure.legend(
         handles=handles, loc="outside upper center", ncols=3 if len(handles) < 4 else 2,
