@@ -214,11 +214,11 @@ def _parser() -> argparse.ArgumentParser:
             "torchrun --nproc-per-node 2 -m dga evaluate --images photos",
         ),
         description="LeRF and MoRF of every method for the class the network predicts, over the "
-        "whole range and at its ends: mean, 95 %% bootstrap interval, and the difference to DGA on "
-        "the same pictures with Holm's correction. Called again after an interruption, it goes on "
-        "where it stopped. Writes FILE.csv and FILE.md (the table) and FILE.parts (the curves of "
-        "every picture). Several processes share the work, started by torchrun; on several "
-        "machines the output must be in a folder that all of them see.",
+        "whole range and at its ends: mean, 95 %% bootstrap interval, and, from ten pictures on, "
+        "the difference to DGA on the same pictures with Holm's correction. Called again after an "
+        "interruption, it goes on where it stopped. Writes FILE.csv and FILE.md (the table) and "
+        "FILE.parts (the curves of every picture). Several processes share the work, started by "
+        "torchrun; on several machines the output must be in a folder that all of them see.",
         epilog="methods: " + ", ".join(f"{k} ({label})" for k, label in LABELS.items()),
     )
     evaluate.add_argument(

@@ -57,6 +57,7 @@ def bias_attributions(
 
 def _decompose(engine: Engine) -> tuple[Tensor, dict[str, Tensor]]:
     """The gradient at the input and every bias term, by one recorded pass."""
+    _ = engine.targets  # the first pass settles which module it is that runs
     recorder = _BiasRecorder(len(engine.inputs))
     with _module_names(engine.module, recorder.enter, recorder.leave):
         score, gradient = engine.score_and_gradient(engine.inputs, recorder)

@@ -192,9 +192,9 @@ class Engine:
         output = self._output(x)
         if self._probabilities is None:
             raise ValueError(
-                f"model ({self._label}) ends in a script in which it cannot be seen whether its "
-                "one score is a probability: give targets=lambda output: output[:, 0] if it is, "
-                "output[:, 0].sigmoid() if not"
+                f"model ({self._label}) ends in a script, a compiled function or a checkpoint, and "
+                "whether its one score is a probability cannot be seen: give "
+                "targets=lambda output: output[:, 0] if it is, output[:, 0].sigmoid() if not"
             )
         if self._probabilities and not self._warned:
             self._warned = True
@@ -250,6 +250,8 @@ class Engine:
         Args:
             step: of a batch like `inputs`.
         """
+        if self._record:
+            self._settle_on_inputs()  # which may find that no copy can be run
         return Recorded(step) if self._record and self._copied else step
 
     # The passes
@@ -316,62 +318,94 @@ class Engine:
     def _watched(self, x: Tensor, watch: Watch) -> tuple[Tensor, Any]:
         with torch.enable_grad():
             before = _random_state(x.device)
-            found = state(self.module) if self._copied else []
+            # First, so that the pass of the batch is the last that hooks and closures see.
+            alone = self._rows(x)
+            found = self._state()
             leaf, output = self._run(x, None, watch)
-        if self._copied and not same_state(found, state(self.module)):
+        if not same_state(found, self._state()) and not self._settles(x, output):
             # The next pass is to begin as this one did.
             self._changes_itself = True
             self._use_layout(self._layout)
         with lending:
             keeps_one = keeps_a_generator(self._model)
         # Somebody else may have drawn, in another thread.
-        drew = watch.drew or keeps_one or before != _random_state(x.device)
-        # What draws seldom may do the same many times.
-        if drew and not all(self._repeats(x, output) for _ in range(16)):
+        drew = watch.drew or before != _random_state(x.device)
+        # What draws seldom may do the same many times; one that is kept need not be used.
+        if not all(self._repeats(x, output) for _ in range(16 if drew else int(keeps_one))):
             raise ValueError(
                 f"model ({self._label}) draws random numbers in its forward pass, so its score is "
                 "not a function of the input: switch that off (call model.eval(), and set the "
                 "probabilities of its own dropout to 0)"
             )
-        self._check_rows(x, output)
+        self._check_rows(alone, output)
         # torch's own layers were seen; what a script or a plain function calls was not.
         seen = self._copied and not {"batch_norm", "instance_norm"} & watch.called
         self._norms = None if seen or x.device.type != "cpu" else _EqualLayouts()
         return leaf, output
 
-    def _check_rows(self, x: Tensor, output: Any) -> None:
-        """Raises unless the first and the last picture have the same scores by themselves.
+    def _rows(self, x: Tensor) -> dict[int, Tensor]:
+        """The scores of the first and the last picture by themselves.
 
         A script hides its layers, a function may keep a state, and both may normalise over the
         batch. Contiguous memory, whatever that of the batch: a kernel may read it as it lies.
         """
-        scores = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-        if not isinstance(scores, Tensor) or not scores.is_floating_point() or not scores.dim():
-            return
-        # A module's own state and generators have been seen.
+        # A module's own state and generators are seen.
         rows = {0, len(x) - 1} if len(x) > 1 or self.module is None else set()
         # Which of the extra arguments belong to one picture, nobody can say.
-        if self._extra or len(scores) != len(x):
-            return
-        scores = scores.detach()
-        largest = scores.reshape(len(x), -1).norm(dim=1).max()
+        if self._extra:
+            return {}
+        found = {}
         for k in rows:
+            before = self._state()
             try:
                 with torch.no_grad():
-                    again = self._run(x[k : k + 1], None, None, torch.contiguous_format)[1]
+                    _, output = self._run(
+                        x[k : k + 1], None, self._watch(), torch.contiguous_format
+                    )
+            except WritesParameters:
+                raise
             except Exception as error:
                 if out_of_memory(error):
                     raise
-                return  # made for batches of this size only
-            alone = again if isinstance(again, Tensor) else again.logits
-            gap = (alone.reshape(-1) - scores[k].reshape(-1)).norm()
-            if gap > _NEAR.get(self.pass_dtype, 0.1) * largest:
-                beside = "beside other pictures" if len(x) > 1 else "at first"
+                return {}  # made for batches of this size only
+            finally:
+                if not same_state(before, self._state()):
+                    self._use_layout(self._layout)  # a new twin
+            scores = _visible(output)
+            if scores is not None:
+                found[k] = scores
+        return found
+
+    def _check_rows(self, alone: dict[int, Tensor], output: Any) -> None:
+        """Raises unless these pictures have the same scores in the batch."""
+        scores = _visible(output)
+        if scores is None or len(scores) != len(self.inputs):
+            return
+        largest = scores.reshape(len(scores), -1).norm(dim=1).max()
+        share, least = _NEAR.get(self.pass_dtype, (0.1, 1e-3))
+        for k, found in alone.items():
+            if found.shape != scores[k : k + 1].shape:
+                return  # the first dimension is not that of pictures
+            if (found[0] - scores[k]).norm() > share * largest + least:
+                beside = "beside other pictures" if len(scores) > 1 else "once more"
                 raise ValueError(
                     f"model ({self._label}) gives one picture two scores, by itself and {beside}: "
                     "it may normalise over the batch (call model.eval(); for a script, before it "
                     "is made), keep a state, or draw random numbers"
                 )
+
+    def _state(self) -> list[tuple[Any, Any]]:
+        """Of the twin, if there is one: what is put back after every pass does not change."""
+        return state(self.module) if self._copied else []
+
+    def _settles(self, x: Tensor, output: Any) -> bool:
+        """Whether what a pass has changed makes no difference to the next: a cache does not."""
+        after = self._state()
+        with torch.no_grad():
+            again = self._run(x, None, None)[1]
+        pairs = _pairs(again, output)
+        same = all(torch.equal(a, b) for a, b in pairs)
+        return bool(pairs) and same and same_state(after, self._state(), values=True)
 
     def _repeats(self, x: Tensor, output: Any) -> bool:
         with torch.no_grad():
@@ -514,9 +548,10 @@ class Engine:
         return scores
 
 
-# How near a picture's scores by themselves must be to those in a batch, as a share of the largest:
-# kernels differ by rounding, an output that is batch-dependent by much more.
-_NEAR = {torch.float64: 1e-6, torch.float32: 1e-2}
+# How near a picture's scores by themselves must be to those in a batch, as a share of the largest,
+# and at least: kernels differ by rounding, and a network of float64 may compute in float32 inside.
+# An output that depends on the batch differs by much more.
+_NEAR = {torch.float64: (1e-4, 1e-6), torch.float32: (1e-2, 1e-6)}
 
 # How near a fused network's output must be; they differ by rounding.
 _SAME = {torch.float64: 1e-10, torch.float32: 1e-4}
@@ -526,6 +561,13 @@ def _pairs(first: Any, second: Any) -> list[tuple[Tensor, Tensor]]:
     """The floating-point tensors of two outputs."""
     both = zip(tree_leaves(first), tree_leaves(second), strict=False)
     return [(a, b) for a, b in both if isinstance(a, Tensor) and a.is_floating_point()]
+
+
+def _visible(output: Any) -> Tensor | None:
+    """The scores in an output, without a gradient, if they can be seen."""
+    scores = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+    seen = isinstance(scores, Tensor) and scores.is_floating_point() and scores.dim() > 0
+    return scores.detach() if seen else None  # type: ignore[union-attr]
 
 
 def _is_recorded(x: Tensor) -> bool:
@@ -638,10 +680,10 @@ def _random_state(device: torch.device) -> tuple[Any, ...]:
 
 
 # What may stand between a network's last operation and its output and leave probabilities what they
-# are: other shapes and types, and some of them taken out.
+# are: other shapes and types, some of them taken out, and 1 - p.
 _SAME_NUMBERS = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "ToCopy", "Alias",
-                 "Slice", "Select", "Index", "Clamp")  # fmt: skip
-_HIDDEN = "hidden"  # the last operation of a script in which it cannot be seen
+                 "Slice", "Select", "Index", "Clamp", "Cat", "Rsub")  # fmt: skip
+_HIDDEN = "hidden"  # behind a script, a compiled function, a checkpoint
 _SAME_IN_SCRIPTS = frozenset(("view", "reshape", "flatten", "squeeze", "unsqueeze", "to", "type_as",
                               "slice", "select", "index", "clamp"))  # fmt: skip
 
@@ -654,6 +696,8 @@ def _last_operation(raw: Tensor, model: Any) -> str:
     if node is None:
         return ""
     name = node.name()
+    if "CompiledFunction" in name or "CheckpointFunction" in name:
+        return _HIDDEN
     if "DifferentiableGraph" not in name:
         return name
     # An optimised script shows autograd one node; its own graph says more.

@@ -44,7 +44,8 @@ def gradient(
 
     Raises:
         TypeError, ValueError: from the one validation point, before any work; or if the model
-            returns what cannot be explained (not finite, random, without a gradient).
+            returns what cannot be explained (not finite, random, without a gradient, another score
+            for a picture beside others than alone).
 
     Example:
         >>> import dga, torch

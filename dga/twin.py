@@ -58,9 +58,9 @@ def runner(
     return partial(_run_and_put_back, model, own), model
 
 
-def state(module: nn.Module) -> list[tuple[Any, int]]:
+def state(module: nn.Module) -> list[tuple[Any, Any]]:
     """All that a pass may change of a twin: what it holds, with torch's counters of writes."""
-    marks: list[tuple[Any, int]] = []
+    marks: list[tuple[Any, Any]] = []
     for each in module.modules():
         for name, value in vars(each).items():
             if name in ("_parameters", "_buffers") or name not in _REGISTERED:
@@ -68,20 +68,31 @@ def state(module: nn.Module) -> list[tuple[Any, int]]:
     return marks
 
 
-def same_state(first: list[tuple[Any, int]], second: list[tuple[Any, int]]) -> bool:
+def same_state(
+    first: list[tuple[Any, Any]], second: list[tuple[Any, Any]], values: bool = False
+) -> bool:
+    """Whether nothing was changed; with `values` another tensor that holds the same is the same."""
+
+    def same(a: Any, b: Any) -> bool:
+        if isinstance(a, Tensor) and values:
+            return type(a) is type(b) and torch.equal(a, b)
+        return a is b or (type(a) in _PLAIN and type(a) is type(b) and a == b)
+
     return len(first) == len(second) and all(
-        writes == later and (a is b or (type(a) in _PLAIN and type(a) is type(b) and a == b))
+        (values or writes == later) and same(a, b)
         for (a, writes), (b, later) in zip(first, second, strict=True)
     )
 
 
-def _mark(value: Any, marks: list[tuple[Any, int]], depth: int = 4) -> None:
+def _mark(value: Any, marks: list[tuple[Any, Any]], depth: int = 4) -> None:
     kind = type(value)
     if kind in _PLAIN:
         marks.append((value, 0))
     elif isinstance(value, Tensor):
-        marks.append((value, 0 if value.is_inference() else value._version))
+        marks.append((value, _writes(value)))
     elif kind in _CONTAINERS and depth:
+        if isinstance(value, dict):
+            marks += [(key, 0) for key in value if type(key) in _PLAIN]
         for held in value.values() if isinstance(value, dict) else value:
             _mark(held, marks, depth - 1)
     elif depth and not isinstance(value, nn.Module) and _holds_values_only(value):
@@ -90,7 +101,16 @@ def _mark(value: Any, marks: list[tuple[Any, int]], depth: int = 4) -> None:
         marks.append((value, 0))
 
 
-_PLAIN = frozenset((bool, int, float, str, type(None)))
+def _writes(tensor: Tensor) -> tuple[int, float]:
+    """How often it was written into; where `.data` was, torch does not count, and a sum tells."""
+    count = 0 if tensor.is_inference() else tensor._version
+    short = tensor.numel() <= 4096 and tensor.device.type == "cpu"
+    known = short and not isinstance(tensor, nn.Parameter) and tensor.dtype in _SUMMED
+    return count, tensor.detach().sum().item() if known else 0.0
+
+
+_SUMMED = frozenset((torch.float32, torch.float64, torch.int64))
+_PLAIN = frozenset((bool, int, float, str, type(None), torch.Size, torch.dtype, torch.device))
 
 
 def fused(model: nn.Module, layout: torch.memory_format) -> nn.Module | None:

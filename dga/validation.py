@@ -131,6 +131,8 @@ def _comes_from(value: Any, leaf: Tensor | None) -> bool:
     with torch._C.DisableTorchFunction():
         if leaf is None or not isinstance(value, Tensor):
             return True
+        if not leaf.requires_grad:
+            return False  # nobody can say; the first pass, in which it did, has been seen
         wanted = torch.autograd.graph.get_gradient_edge(leaf).node
         seen: set[Any] = set()
         open_ = [value.grad_fn]

@@ -514,3 +514,100 @@ def test_a_layer_held_by_a_default_or_in_a_dictionary_cannot_be_randomised():
         model = Calls(how).eval()
         with pytest.raises(ValueError, match="holds on to the original"):
             list(dga.metrics.cascading_randomization(model))
+
+
+def _features():
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+    return nn.Sequential(*layers).eval(), torch.rand(3, 3, 8, 8)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_target_may_read_what_a_hook_or_a_closure_kept(batch):
+    """The pass of the batch is the last that they see, also of the first look at a network."""
+    net, x = _features()
+    kept = {}
+    net[1].register_forward_hook(lambda module, inputs, output: kept.__setitem__("a", output))
+    by_hook = dga.gradient(net, x[:batch], lambda output: kept["a"].mean((1, 2, 3)))
+
+    def forward(x):
+        kept["a"] = net[1](net[0](x))
+        return net[3](net[2](kept["a"]))
+
+    by_closure = dga.gradient(forward, x[:batch], lambda output: kept["a"].mean((1, 2, 3)))
+    torch.testing.assert_close(by_hook, by_closure)
+    assert by_hook.abs().sum() > 0 and kept["a"].shape[0] == batch
+
+
+class _OfThree(nn.Module):
+    """Takes batches of three only, or looks as if it took less."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.head = how, nn.Linear(12, 3)
+        self.prior = nn.Parameter(torch.rand(3, 12))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if self.how == "prior":
+            return self.head(x + self.prior)
+        return self.head(x.unsqueeze(1).expand(-1, 3, -1)).transpose(0, 1)  # (3, B, classes)
+
+
+def test_a_batch_of_one_size_and_a_first_dimension_of_another_kind():
+    x = torch.rand(3, 3, 2, 2)
+    assert dga.gradient(_OfThree("prior").eval(), x, 0).shape == x.shape
+    last = dga.gradient(_OfThree("tokens").eval(), x, lambda output: output[-1, :, 0])
+    assert last.shape == x.shape
+
+
+def test_a_network_that_computes_in_float32_inside_float64():
+    net = build("cnn").float()
+    x = picture()
+    found = dga.gradient(lambda z: net(z.float()).double(), x, 1)
+    torch.testing.assert_close(found.float(), dga.gradient(net, x.float(), 1))
+
+
+class _Caches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head, self.size, self.seen = nn.Conv2d(3, 4, 3), nn.Linear(4, 2), None, {}
+
+    def forward(self, x):
+        self.size, self.seen["last"] = x.shape[-2:], self.conv(x).relu().mean((2, 3))
+        return self.head(self.seen["last"])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_cache_is_no_state(batch):
+    """It is run like any other network, and its layers keep their names."""
+    model, x = _Caches().eval(), torch.rand(batch, 3, 8, 8)
+    engine = dga.engine.Engine(model, x, 0)
+    engine.score(x)
+    assert engine._copied and model.size is None and not model.seen
+    assert list(dga.bias_attributions(model, x, 0)) == ["conv", "head"]
+    assert list(dga.bias_attributions(_Shrinks().eval(), x.flatten(1)[:, :4], 0)) == ["head"]
+
+
+def test_what_is_written_by_way_of_data_is_a_state():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 2)
+            self.register_buffer("n", torch.ones(()))
+
+        def forward(self, x):
+            self.n.data += 1
+            return self.head(x) * self.n
+
+    model, x = Counts().eval(), torch.rand(1, 4)
+    scores = [step.score for step in dga.distill(model, 0 * x, 0, steps=3)]
+    assert all(torch.equal(score, scores[0]) for score in scores) and model.n == 1
+
+
+def test_a_generator_that_is_not_used_costs_one_pass():
+    model, calls = nn.Linear(4, 2), []
+    model.generator = torch.Generator()
+    model.register_forward_hook(lambda *_: calls.append(1))
+    dga.gradient(model, torch.rand(1, 4), 0)
+    assert len(calls) == 2

@@ -15,6 +15,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -446,7 +447,7 @@ class Evaluation:
         said = [
             f"{key} {old.get(key)!r}, now {new.get(key)!r}"
             for key in {**old, **new}
-            if old.get(key) != new.get(key)
+            if not _same(key, old.get(key), new.get(key))
         ]
         if files and old.get("contents") != new["contents"]:
             changes = _changes(files, self._files)
@@ -556,7 +557,7 @@ def fingerprint(model: Any) -> dict[str, Any]:
     return {
         "network": f"{kind.__module__}.{kind.__qualname__} {getattr(model, 'name', '')}".strip(),
         "weights": weights.hexdigest(),
-        "layers": hashlib.sha256(repr(model).encode(**_TEXT)).hexdigest(),
+        "layers": hashlib.sha256(_ADDRESS.sub("", repr(model)).encode(**_TEXT)).hexdigest(),
         "answers": _answers(model, prepared.to(parameter)),
         "preprocessing": hashlib.sha256(prepared.numpy()).hexdigest(),
         "size": list(prepared.shape[1:]),
@@ -565,14 +566,24 @@ def fingerprint(model: Any) -> dict[str, Any]:
     }
 
 
-def _answers(model: Any, prepared: Tensor) -> str:
-    """The scores of one picture, so roughly that rounding does not matter: what a forward does."""
+_ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # of a function that a layer shows
+
+
+def _answers(model: Any, prepared: Tensor) -> list[float]:
+    """The least, the greatest and the length of the scores of one picture: what a forward does."""
     try:
         scores = Engine(model, prepared).scores(prepared).double()
     except (TypeError, ValueError):  # every method will say so
-        return ""
-    found = (scores.min(), scores.median(), scores.max(), scores.norm())
-    return " ".join(f"{float(v):.1e}" for v in found)
+        return []
+    return [float(f"{float(v):.3g}") for v in (scores.min(), scores.max(), scores.norm())]
+
+
+def _same(key: str, old: Any, new: Any) -> bool:
+    """Whether a setting is as it was; answers on another machine differ by rounding."""
+    if key != "answers" or not old or not new:
+        return bool(old == new)
+    near = 0.05 * max(*map(abs, old), *map(abs, new))
+    return len(old) == len(new) and all(abs(a - b) <= near for a, b in zip(old, new, strict=True))
 
 
 def _digests(folder: Path, names: Sequence[str]) -> dict[str, str]:

@@ -135,7 +135,7 @@ def noise() -> list[Row]:
     return [
         Row(
             "FullGrad's map changes under small noise more than those of IG and DGA (Fig. 2)", "08",
-            f"rank correlation with the map without noise, at noise 0.1, {number}, FG beside the "
+            f"rank correlation, which blur alone lifts, with the map without noise, at noise 0.1, {number}, FG beside the "
             f"one of the two that changes more: {told(kept)}", verdicts(kept),
         ),
         Row(
