@@ -84,7 +84,7 @@ def impostor(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> None:
         print("Not yet: asked twice, it gives two maps. Randomness needs a seed.")
         return
     *_, (_, forgotten) = metrics.cascading_randomization(model)
-    # Of either sign: a map turned upside down is the same map.
+    # Of either sign: a random network may well turn all of them.
     alike = float(metrics.rank_correlation(asked(forgotten, pair.labels), first).abs().mean())
     if alike > 0.2:
         print(
@@ -92,12 +92,11 @@ def impostor(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> None:
             f"signs (rank correlation without its sign {alike:.2f}, at most 0.20 passes)."
         )
         return
-    other = asked(model, pair.second_labels)
-    alike = float(metrics.rank_correlation(other, first).abs().mean())
+    alike = float(metrics.rank_correlation(asked(model, pair.second_labels), first).mean())
     if alike > 0.2:
         print(
-            f"Not yet: it hardly hears which class is asked for (rank correlation without its "
-            f"sign {alike:.2f}, at most 0.20 passes)."
+            f"Not yet: it hardly hears which class is asked for (rank correlation {alike:.2f}, at "
+            "most 0.20 passes)."
         )
         return
     both = pair.masks | pair.second_masks
