@@ -322,7 +322,7 @@ class Engine:
             alone = self._rows(x)
             found = self._state()
             leaf, output = self._run(x, None, watch)
-        if not same_state(found, self._state()) and not self._settles(x, output):
+        if not same_state(found, self._state()) and not self._only_caches(x):
             # The next pass is to begin as this one did.
             self._changes_itself = True
             self._use_layout(self._layout)
@@ -398,14 +398,17 @@ class Engine:
         """Of the twin, if there is one: what is put back after every pass does not change."""
         return state(self.module) if self._copied else []
 
-    def _settles(self, x: Tensor, output: Any) -> bool:
-        """Whether what a pass has changed makes no difference to the next: a cache does not."""
-        after = self._state()
-        with torch.no_grad():
-            again = self._run(x, None, None)[1]
-        pairs = _pairs(again, output)
+    def _only_caches(self, x: Tensor) -> bool:
+        """Whether what the pass of x has changed makes no difference to that of another input."""
+        outputs, states = [], []
+        for _ in ("the used twin", "a new one"):
+            with torch.no_grad():
+                outputs.append(self._run(x / 2, None, None)[1])
+            states.append(self._state())
+            self._use_layout(self._layout)
+        pairs = _pairs(*outputs)
         same = all(torch.equal(a, b) for a, b in pairs)
-        return bool(pairs) and same and same_state(after, self._state(), values=True)
+        return bool(pairs) and same and same_state(states[0], states[1], values=True)
 
     def _repeats(self, x: Tensor, output: Any) -> bool:
         with torch.no_grad():

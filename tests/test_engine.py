@@ -381,6 +381,27 @@ class _Shrinks(nn.Module):
         return self.head(x) * self.memory[0]
 
 
+class _KeepsItsFirst(nn.Module):
+    """A cache that should not be one: what it makes of the first input answers for all."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head, self.kept = nn.Linear(4, 3), nn.Linear(3, 2), None
+
+    def forward(self, x):
+        if self.kept is None:
+            self.kept = self.body(x).tanh()
+        return self.head(self.kept + self.body(x))
+
+
+def test_what_a_network_keeps_of_one_input_is_not_there_for_the_next():
+    torch.manual_seed(0)
+    model, x = _KeepsItsFirst().eval(), torch.rand(1, 4)
+    for step in dga.distill(model, x, 0, steps=3):
+        fresh = copy.deepcopy(model)(step.distilled)[:, 0]
+        torch.testing.assert_close(step.score, fresh)
+
+
 @pytest.mark.parametrize("kind", [_Remembers, _Shrinks])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_every_pass_begins_with_the_model_as_it_was_found(kind, batch):

@@ -76,14 +76,16 @@ def eight_looks(answer: Callable[..., Any]) -> None:
 
 def _verdict(scores: dict[str, list[Tensor]]) -> str:
     """LeRF and MoRF of the learner's map against DGA with as many looks."""
-    words = []
-    for k, (measure, sign) in enumerate((("LeRF", 1), ("MoRF", -1))):
+    found = []
+    for k, sign in enumerate((1, -1)):  # LeRF, MoRF
         pairs = zip(scores["yours"], scores["DGA, 8 looks"], strict=True)
         lead = sum(float(sign * (mine - its)[k]) for mine, its in pairs) / len(PHOTOGRAPHS)
-        words.append(
-            f"{measure}: {'level' if abs(lead) < _TIE else 'ahead' if lead > 0 else 'behind'}"
-        )
-    return f"Yours against 8 looks of DGA, {', '.join(words)}. Two photographs decide nothing."
+        found.append("level" if abs(lead) < _TIE else "ahead" if lead > 0 else "behind")
+    goal = "reached" if found[0] == "ahead" and found[1] != "behind" else "not reached"
+    return (
+        f"Yours against 8 looks of DGA, LeRF: {found[0]}, MoRF: {found[1]}: goal {goal}. "
+        "Two photographs decide nothing."
+    )
 
 
 @cache
