@@ -22,6 +22,11 @@ from dga.lessons.checks import (
     examples,
     judgement,
     ledgers,
+    lesson_01,
+    lesson_03,
+    lesson_04,
+    lesson_08,
+    lesson_12,
     planning,
     tables,
     zigzag,
@@ -331,6 +336,40 @@ def test_the_ledger_has_two_wrong_lines(capsys):
     assert "agrees with dga" in told(ledgers.audit, {"10": "twice"})
     for bad in (None, {}, {"5.bn2": "small"}, ["5.bn2"]):
         told(ledgers.audit, bad)
+
+
+def impostor_of_nan(model, x, target):
+    """A map drawn at random for each class; NaN of a network that has learned nothing."""
+    seed = torch.Generator().manual_seed(int(target.sum()))
+    learned = (model(x).argmax(1) == target).double().mean() > 0.3
+    return torch.randn(x.shape, generator=seed) * (1 if learned else math.nan)
+
+
+@pytest.mark.parametrize(
+    ("check", "answer"),
+    [
+        (ledgers.empty_proof, (lambda m, x, t: x * math.nan, "B")),
+        (tables.roar_table, ("ACDFH", math.nan)),
+        (lesson_01.liars, (lambda x: x * math.nan, lambda x: torch.relu(5 * x - 4))),
+        (lesson_01.liars, (lambda x: 1 - torch.relu(1 - 2 * x) + 0 * (1 - x).clamp(min=0).sqrt(),
+                           lambda x: torch.relu(5 * x - 4))),
+        (lesson_03.silent, (lambda m, x, t: lambda z: m(z) * math.nan, dga.load_model("resnet"),
+                            torch.zeros(1, 3, 64, 64), 7)),
+        (lesson_04.weights, (lambda t: (math.nan, 0.5),)),
+        (lesson_08.impostor, (impostor_of_nan,)),
+    ],
+)  # fmt: skip
+def test_nan_is_never_right(check, answer, capsys):
+    try:
+        check(*answer)
+    except Wrong:
+        return
+    assert capsys.readouterr().out.startswith("Not yet")
+
+
+def test_noise_that_makes_nan_is_no_repair():
+    before = (0.08, 0.76, 0.09)
+    assert lesson_12._verdict((math.nan, *before[1:]), before).startswith("Not yet")
 
 
 def test_counting_and_quantiles(capsys):

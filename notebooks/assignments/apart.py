@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from itertools import islice
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -79,6 +80,10 @@ def pack(value: Any, keep: Callable[[Any], int | str]) -> list:
             return ["complex", value.real, value.imag]
         case np.generic():
             return pack(value.item(), keep)
+        case Real():  # a Fraction
+            return ["plain", float(value)]
+        case range():
+            return pack(list(value), keep)
         case np.ndarray():
             raw = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
             return ["array", value.dtype.str, list(value.shape), raw]
@@ -238,9 +243,8 @@ def _error(error: BaseException) -> list:
 
 
 def _run(source: str, wanted: set[str]) -> dict:
-    """Runs a cell; what it printed, showed and bound of the wanted names."""
+    """Runs a cell; what it printed and showed, and the values of the wanted names."""
     namespace = _shell.user_ns
-    before = {name: id(value) for name, value in namespace.items()}
     out, err = _Limited(), _Limited()
     with capture_output(stdout=False, stderr=False) as shown:
         _shell.display_trap.hook = sys.displayhook  # else the last value is only printed
@@ -249,8 +253,10 @@ def _run(source: str, wanted: set[str]) -> dict:
     error = result.error_before_exec or result.error_in_exec
     bound = {}
     for name, value in list(namespace.items()):
-        if name in wanted and before.get(name) != id(value):
+        if name in wanted:  # whether bound or not: a cell may change a value in place
             try:
+                if isinstance(value, Iterator):
+                    raise TypeError("packing would use it up")
                 bound[name] = pack(value, lambda _, name=name: name)
             except Exception:  # nested too deeply, too large, or made to fail
                 bound[name] = ["other", type(value).__name__]
@@ -306,6 +312,7 @@ def serve(channel: Any) -> None:
     """The students' process: answers until the channel closes."""
     global _shell
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side ends this one
+    sys.path.insert(0, "")  # as in a notebook; the other side does without
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _shell = _Shell.instance()
     channel.send_bytes(b"ready")

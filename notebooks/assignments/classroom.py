@@ -84,7 +84,19 @@ class Grading:
         """Puts an assignment into the gradebook and tries its solution on this machine."""
         place = self.output / "done" / f"{name}.json"
         print_ = fingerprint(name)
-        if (kept := loaded(place, print_)) is None:
+        kept = loaded(place, print_)
+        with Gradebook(self.database) as gradebook:
+            try:
+                known = gradebook.find_notebook(name, name)
+                before = {cell.name for cell in known.source_cells} if known.submissions else None
+            except MissingEntry:  # somebody may have deleted the gradebook
+                kept = before = None
+        if before not in (None, {about(c)["grade_id"] for c in book("source", name).cells
+                                 if about(c)}):  # fmt: skip
+            raise SystemExit(f"{name}: checks were added or removed after the first grading: grade "
+                             "into a new --output; points given by hand stay in the old "
+                             "gradebook")  # fmt: skip
+        if kept is None:
             checked(self.api.generate_assignment(name, force=True), name)
             kept = {"print": print_, "together": self.tried(name)}
             write_atomically(place, json.dumps(kept).encode())
@@ -135,13 +147,12 @@ class Grading:
         place = self.output / "done" / f"{name}-{student}.json"
         print_ = fingerprint(name, one.raw)
         kept = loaded(place, print_)
-        if kept is None:
+        if kept is None or not self.has(name, student):
             kept = {"print": print_, "notes": self.run(one, student)}
+        if not self.has(name, student):
+            raise RuntimeError("nbgrader kept no result")
         with Gradebook(self.database) as gradebook:
-            try:
-                found = gradebook.find_submission(name, student)
-            except MissingEntry:
-                raise RuntimeError("nbgrader kept no result") from None
+            found = gradebook.find_submission(name, student)
             numbers: Row = {
                 "score": found.score, "of": found.max_score,
                 "to read": sum(n.needs_manual_grade for n in found.notebooks),
@@ -149,11 +160,22 @@ class Grading:
             by_hand = [
                 [x.manual_score, x.extra_credit] for n in found.notebooks for x in n.grades
             ] + [[x.manual_comment] for n in found.notebooks for x in n.comments]
+        lost = []
         if kept.get("by hand") != by_hand:
-            checked(self.api.generate_feedback(name, student, force=True), "feedback")
-            kept["by hand"] = by_hand
+            if self.api.generate_feedback(name, student, force=True)["success"]:
+                kept["by hand"] = by_hand
+            else:  # the score is there all the same; the next run tries again
+                lost = ["no page of feedback could be written"]
             write_atomically(place, json.dumps(kept).encode())
-        return numbers | {"note": "; ".join([*one.notes, *kept["notes"]])}
+        return numbers | {"note": "; ".join([*one.notes, *kept["notes"], *lost])}
+
+    def has(self, name: str, student: str) -> bool:
+        """Whether the gradebook holds a result; somebody may have deleted it."""
+        with Gradebook(self.database) as gradebook:
+            try:
+                return bool(gradebook.find_submission(name, student))
+            except MissingEntry:
+                return False
 
     def run(self, one: HandIn, student: str) -> list[str]:
         """Runs it and puts the points into the gradebook; notes on what happened."""

@@ -23,6 +23,7 @@ class Cell:
     source: str
     grade_id: str | None = None
     id: str | None = None
+    pasted: dict[str, dict[str, str]] = field(default_factory=dict)  # pictures in its text
 
 
 @dataclass
@@ -117,7 +118,16 @@ def _cell(found: Any) -> Cell | None:
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     name = about.get("grade_id") if isinstance(about, dict) else None
     ids = [i if isinstance(i, str) else None for i in (name, found.get("id"))]
-    return Cell(kind, source, *ids)
+    return Cell(kind, source, *ids, _pasted(found.get("attachments")))
+
+
+def _pasted(found: Any) -> dict[str, dict[str, str]]:
+    if not isinstance(found, dict):
+        return {}
+    return {
+        name: {kind: text_of(data) for kind, data in kinds.items()}
+        for name, kinds in found.items() if isinstance(kinds, dict)
+    }  # fmt: skip
 
 
 def plain(name: str) -> str:

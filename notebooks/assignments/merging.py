@@ -129,8 +129,13 @@ def merge(
         if is_task(original) and last_of[k] != i:
             steps.append(Step(_own(mine)))  # an earlier copy
             continue
+        if mine and is_check(original) and mine.source.strip() not in (
+            "", original.source.strip(), handed_out[k].source.strip()):  # fmt: skip
+            steps.append(Step(_own(mine)))  # what they wrote into the check is theirs
         cell = deepcopy(original)
         cell.source = original.source if is_check(original) else text
+        if mine and mine.pasted and cell.cell_type == "markdown":
+            cell.attachments = mine.pasted
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         code = cell.cell_type == "code" and not is_task(original)
@@ -146,7 +151,9 @@ def merge(
 
 def _own(cell: Cell | None) -> NotebookNode:
     assert cell is not None
-    return (new_code_cell if cell.kind == "code" else new_markdown_cell)(cell.source)
+    if cell.kind == "code":
+        return new_code_cell(cell.source)
+    return new_markdown_cell(cell.source, **({"attachments": cell.pasted} if cell.pasted else {}))
 
 
 def keep_best(steps: list[Step]) -> None:

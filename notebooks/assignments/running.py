@@ -36,7 +36,9 @@ def run(steps: list, together: set[str], folder: Path) -> None:
         return cell.outputs
 
     with client.setup_kernel(stdout=DEVNULL, stderr=DEVNULL):
-        path, call = f"import sys; sys.path.insert(0, {str(HERE)!r})", "__import__('apart')."
+        # Without '', the working folder: students' cells can write files there.
+        path = f"import sys; sys.path[:] = [{str(HERE)!r}, *filter(None, sys.path)]"
+        call = "__import__('apart')."
         begun = execute(0, f"{path}\n{call}start({SECONDS!r}, {wanted!r})")
         if begun:
             raise RuntimeError(begun[-1].get("evalue", begun))

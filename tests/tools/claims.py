@@ -36,8 +36,8 @@ RETRAINED = ("gi", "ig", "fg")  # of Fig. 6, as far as they were retrained here
 SHORT = {"gi": "G\\*I", "gbp": "GBP", "ig": "IG", "fg": "FG", "gig": "GIG", "dga": "DGA"}
 NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "efficientnet_lite0": "EfficientNet-Lite0"}
 DRAWN = "500 drawn pictures"
-# What removed pixels become: the paper's grey, or noisy linear imputation as in ROAD.
-FILLED = {"mean": "", "linear": " (filled in)"}
+# What removed pixels become: the paper's grey, noisy linear imputation as in ROAD, a blur.
+FILLED = {"mean": "", "linear": " (filled in)", "blur": " (blurred)"}
 Part = tuple[str, str, str]  # of a claim: its name, what was found, the verdict
 
 

@@ -54,6 +54,8 @@ def empty_proof(answer: Callable[..., Any], test: str) -> None:
     if not isinstance(a, Tensor) or a.shape != x.shape:
         raise Wrong(f"f(model, x, target) must return a tensor of shape {tuple(x.shape)}")
     a = a.detach().double()
+    if not a.isfinite().all():
+        raise Wrong("the map holds values that are not finite")
     off = (a.flatten(1).sum(1) - wanted).abs().max().item()
     if off > 1e-6:
         raise Wrong(

@@ -30,13 +30,13 @@ def liars(modest: Score, boaster: Score) -> None:
     """
     try:
         said = [_said("modest", modest), _said("boaster", boaster)]
-        if abs(said[0]) > 0.01:
+        if not abs(said[0]) <= 0.01:
             truth = ", which is the truth" if abs(said[0] - 1) < 0.01 else ""
             raise Wrong(
                 f"Gradient*Input says {said[0]:.1f} of modest{truth}; 0 is wanted. Where has the "
                 "score to climb, so that it is level at 1?"
             )
-        if said[1] < ENOUGH - 0.01:
+        if not said[1] >= ENOUGH - 0.01:
             raise Wrong(
                 f"Gradient*Input says {said[1]:.1f} of boaster; {ENOUGH} or more is wanted. Let "
                 "the score wait, and climb late."
@@ -65,7 +65,7 @@ def _said(name: str, score: Score) -> float:
     if not isinstance(values, Tensor) or values.shape != ends.shape:
         raise Wrong(f"{name} must return a tensor of the shape of x; build it from x")
     for x, value, wanted in zip((0, 1), values.tolist(), (0, 1), strict=True):
-        if abs(value - wanted) > 1e-6:
+        if not abs(value - wanted) <= 1e-6:
             raise Wrong(f"{name} is {value:.2f} at x = {x}, and must be {wanted} there")
     before, at, after = _slopes(score, torch.tensor([1 - 1e-6, 1, 1 + 1e-6]).double()).tolist()
     if abs(before - after) > 0.01:

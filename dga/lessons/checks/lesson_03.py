@@ -176,13 +176,13 @@ def _silent(answer: Callable[..., Any], model: Classifier, x: Tensor, target: in
     if not isinstance(after, Tensor) or after.shape != before.shape:
         raise Wrong(f"the new network must return scores of shape {tuple(before.shape)}.")
     moved = (before.softmax(1) - after.softmax(1)).abs().max().item()
-    if moved > 1e-4:
+    if not moved <= 1e-4:
         others = torch.arange(before.shape[1]) != target
         alone = torch.allclose(before[:, others], after[:, others], atol=1e-4)
         hint = " You changed one score; softmax compares all." if alone else ""
         raise Wrong(f"a probability moved by {moved:.2f}.{hint}")
     rest, new = (_rest(net, x, target) for net in (model, changed))
-    if abs(new) > 0.01:
+    if not abs(new) <= 0.01:
         if abs(new - rest) < 0.01:
             raise Wrong(f"the biases' part is still {new:.2f}, as it was.")
         if abs(new - 2 * rest) < 0.01:

@@ -159,7 +159,7 @@ def _what_is_wrong(pair: Any, t: float) -> str:
         return f"two weights are wanted {at}, that of WC and that of EPC."
     if not all(isinstance(w, Real) for w in pair):
         return f"{at} the weights are not both numbers."
-    if min(pair) < 0 or max(pair) > 1:
+    if not all(0 <= w <= 1 for w in pair):
         return f"{at} a weight is outside 0 .. 1."
     if sum(pair) > 1 + 1e-9:
         return (

@@ -76,7 +76,7 @@ def _verdict(mine: tuple[float, ...], before: tuple[float, ...]) -> str:
         for measure, loss in (("LeRF", before[1] - mine[1]), ("MoRF", mine[2] - before[2]))
         if loss > _TIE
     ]
-    if mine[0] > _LESS * before[0]:
+    if not mine[0] <= _LESS * before[0]:
         return "Not yet: noise moves it as far as before, or nearly."
     if lost:
         return f"Not yet: it moves less, and pays with {' and '.join(lost)}."

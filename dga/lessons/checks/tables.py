@@ -65,7 +65,7 @@ def roar_table(faults: Any, error: Any) -> None:
     ):  # fmt: skip
         if abs(float(error) / value - 1) < 0.1:
             raise Wrong(words)
-    if abs(float(error) / (math.sqrt(2) * _ONE) - 1) > 0.1:
+    if not abs(float(error) / (math.sqrt(2) * _ONE) - 1) <= 0.1:
         raise Wrong(
             f"{float(error):.3g} is not the error. A picture is right or wrong: what is the "
             "variance of that, of the mean of 500 such, and of the difference of two such means?"
