@@ -351,7 +351,7 @@ def impostor_of_nan(model, x, target):
         (ledgers.empty_proof, (lambda m, x, t: x * math.nan, "B")),
         (tables.roar_table, ("ACDFH", math.nan)),
         (lesson_01.liars, (lambda x: x * math.nan, lambda x: torch.relu(5 * x - 4))),
-        (lesson_01.liars, (lambda x: 1 - torch.relu(1 - 2 * x) + 0 * (1 - x).clamp(min=0).sqrt(),
+        (lesson_01.liars, (lambda x: 1 - torch.relu(1 - 2 * x) + 0 * (x - 1).abs().sqrt(),
                            lambda x: torch.relu(5 * x - 4))),
         (lesson_03.silent, (lambda m, x, t: lambda z: m(z) * math.nan, dga.load_model("resnet"),
                             torch.zeros(1, 3, 64, 64), 7)),

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import nbformat
 from hand_ins import LAYOUT, HandIn, collect
-from merging import about, as_cells, failed, keep_best, merge, suspicious
+from merging import about, as_cells, failed, is_task, keep_best, merge, suspicious
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.preprocessors import LimitOutput, OverwriteCells, OverwriteKernelspec, SaveAutoGrades
@@ -262,7 +262,9 @@ def grade(submissions: Path, output: Path) -> list[Row]:
             solutions do not pass on this machine.
     """
     handed_out = {name: as_cells(book("student", name)) for name in ASSIGNMENTS}
-    hand_ins = collect(submissions.resolve(), handed_out, output.resolve())
+    solved = {name: [c.source for c in book("source", name).cells if is_task(c)]
+              for name in ASSIGNMENTS}  # fmt: skip
+    hand_ins = collect(submissions.resolve(), handed_out, output.resolve(), solved)
     if not hand_ins:
         raise SystemExit(f"{submissions} is empty; {LAYOUT} is needed, "
                          f"NAME one of {', '.join(ASSIGNMENTS)}")  # fmt: skip

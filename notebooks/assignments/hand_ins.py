@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".xz", ".bz2")
+NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json")  # also what mail and browsers make of them
 MOST_BYTES = 100_000_000
 LAYOUT = "FOLDER/STUDENT/NAME/NAME.ipynb"
 
@@ -36,6 +37,8 @@ class HandIn:
     raw: bytes = b""
     cells: list[Cell] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    sure: bool = False  # its cells are those of the assignment, whatever its name
+    copied: bool = False  # every answer is the published one
 
 
 class Unreadable(Exception):
@@ -170,13 +173,19 @@ def inside(folder: Path, leave_out: Path) -> Iterator[Path]:
             yield path
 
 
-def collect(folder: Path, assignments: dict[str, list[Cell]], leave_out: Path) -> list[HandIn]:
+def collect(
+    folder: Path,
+    assignments: dict[str, list[Cell]],
+    leave_out: Path,
+    solved: dict[str, list[str]] | None = None,
+) -> list[HandIn]:
     """Everything that was handed in, one for each student and assignment.
 
     Args:
         folder: the submissions.
         assignments: name -> cells as handed out.
         leave_out: the folder of results, which may lie inside.
+        solved: name -> the published answers.
     """
     found: list[HandIn] = []
     for entry in sorted(folder.iterdir()):
@@ -190,6 +199,9 @@ def collect(folder: Path, assignments: dict[str, list[Cell]], leave_out: Path) -
             found += _of_student(folder, child, assignments, leave_out)
     groups: dict[tuple[str, str], list[HandIn]] = {}
     for one in found:
+        answers = (solved or {}).get(one.assignment)
+        texts = {_bare(cell.source) for cell in one.cells}
+        one.copied = bool(answers) and texts.issuperset(map(_bare, answers))
         groups.setdefault((one.student, one.assignment), []).append(one)
     return [_best(groups[key], assignments) for key in sorted(groups)]
 
@@ -197,11 +209,11 @@ def collect(folder: Path, assignments: dict[str, list[Cell]], leave_out: Path) -
 def _of_student(
     folder: Path, entry: Path, assignments: dict[str, list[Cell]], leave_out: Path
 ) -> list[HandIn]:
-    student = entry.name if entry.is_dir() else entry.stem
+    student = entry.name if entry.is_dir() else re.sub(r"(\.ipynb)?\.\w+$", "", entry.name)
     paths = list(inside(entry, leave_out)) if entry.is_dir() else [entry]
     rest, made = [], []
     for path in paths:
-        if path.suffix.lower() == ".ipynb" or path.name.lower().endswith(ARCHIVES):
+        if path.name.lower().endswith((*ARCHIVES, *NOTEBOOKS)):
             made.append(_hand_in(folder, student, path, assignments))
         elif path.is_dir():
             name = named(path.name, assignments) if path != entry else None
@@ -209,10 +221,15 @@ def _of_student(
             made.append(_empty(folder, student, path, name or "", what))
         else:
             rest.append(path)
-    if not made and rest:
-        names = ", ".join(ascii(p.name)[1:-1] for p in rest[:5])
-        what = f"no notebook, only {names}: ask for the .ipynb file"
-        made.append(_empty(folder, student, entry, named(str(rest[0]), assignments) or "", what))
+    others: dict[str, list[Path]] = {}
+    for path in rest:
+        others.setdefault(named(str(path.relative_to(folder)), assignments) or "", []).append(path)
+    done = {one.assignment for one in made}
+    for name, paths in others.items():
+        if name not in done and (name or len(others) == 1 and not made):
+            names = ", ".join(ascii(p.name)[1:-1] for p in paths[:5])
+            what = f"no notebook, only {names}: ask for the .ipynb file"
+            made.append(_empty(folder, student, paths[0], name, what))
     return made
 
 
@@ -240,6 +257,7 @@ def _hand_in(folder: Path, student: str, path: Path, assignments: dict[str, list
         made.notes.append(f"cannot be read ({error.strerror}): copy it again")
         return made
     by_content = recognised(made.cells, assignments)
+    made.sure = by_content is not None
     if by_content and by_name and by_content != by_name:
         made.notes.append(f"named {by_name}, but this is {by_content}; graded as that")
     made.assignment = by_content or made.assignment
@@ -262,13 +280,21 @@ def untouched(cells: list[Cell], handed_out: list[Cell]) -> bool:
     return not added and all(c.source.strip() in texts for c in handed_out if c.grade_id)
 
 
+def _bare(source: str) -> str:
+    """A cell without the marks of a solution and the space around its lines."""
+    lines = [line.strip() for line in source.splitlines()]
+    return "\n".join(line for line in lines if line and not re.match("### (BEGIN|END) ", line))
+
+
 def _best(versions: list[HandIn], assignments: dict[str, list[Cell]]) -> HandIn:
     """The version to grade, with notes on the others."""
 
     def worth(one: HandIn) -> tuple:
         place = os.path.join(one.student, one.assignment, f"{one.assignment}.ipynb")
         written = bool(one.cells) and not untouched(one.cells, assignments[one.assignment])
-        return written, bool(one.cells), one.path == place, Path(one.path).stem == one.assignment
+        named = Path(one.path).stem == one.assignment
+        return (written and not one.copied, bool(one.cells), not one.copied, one.sure,
+                one.path == place, named)  # fmt: skip
 
     best = max(versions, key=worth)  # the first of equals
     place = os.path.join(best.student, best.assignment, f"{best.assignment}.ipynb")
@@ -277,10 +303,13 @@ def _best(versions: list[HandIn], assignments: dict[str, list[Cell]]) -> HandIn:
     for other in versions:
         if other is best or (other.cells and other.cells == best.cells):
             continue
-        why = "the other is untouched" if other.cells and not worth(other)[0] else (
+        why = "the published solution" if other.copied else (
+            "the other is untouched" if other.cells and not worth(other)[0] else
             "two different versions: keep one and grade again" if other.cells
             else "; ".join(other.notes))  # fmt: skip
         best.notes.append(f"not graded: {ascii(other.path)[1:-1]} ({why})")
-    if best.cells and not worth(best)[0]:
+    if best.copied:
+        best.notes.append("every answer is the published solution, word for word: ask for theirs")
+    elif best.cells and not worth(best)[0]:
         best.notes.append("nothing was written: this is the notebook as handed out; ask for theirs")
     return best
