@@ -351,7 +351,7 @@ def stability(
               ha="right", fontsize=10.5)  # fmt: skip
     axes.text(levels[middle], root[middle] * 0.5, "dotted: the square\nroot of the noise",
               fontsize=10.5, ha="center", va="top")  # fmt: skip
-    axes.set(xlabel="noise added to the photograph", ylim=(2e-3, 1.5))
+    axes.set(xlabel="noise added to the photograph", ylim=(8e-4, 1.5))
     axes.set_ylabel("change of the DGA map")
     _plain(axes)
     panels = {
