@@ -54,7 +54,7 @@ def source():
         new_markdown_cell("## Task 2"),
         part(code(solution("answer = 'B'", "answer = None\n")), "task-2", solution=True),
         part(code("assert answer == 'B', 'look again'"), "check-2", 1),
-        code("print(unit)"),
+        code("import sched\nprint(unit)"),
         part(code("def total(f, values):\n" + solution("    return sum(map(f, values))")),
              "task-3", solution=True),
         part(code("assert total(lambda v: v * v, [1, 2]) == 5"), "check-3", 3),
@@ -84,6 +84,8 @@ class Class:
         self.folder = folder
         self.right: dict[str, tuple[float, str]] = {}
         self.solved = json.loads((course / "source" / NAME / f"{NAME}.ipynb").read_text())
+        self.published = deepcopy(self.solved)
+        self.solved["cells"][3]["source"] = "def twice(x):\n    return x + x"
         self.handed_out = json.loads((course / "student" / NAME / f"{NAME}.ipynb").read_text())
 
     def add(self, student, content, score, note, place=f"{NAME}/{NAME}.ipynb"):
@@ -119,6 +121,10 @@ def about(cell):
     return cell["metadata"].get("nbgrader", {})
 
 
+REWRITES = (
+    "import ast\nclass Empty(ast.NodeTransformer):\n    def visit_Assert(self, node):\n"
+    "        return ast.Pass()\nget_ipython().ast_transformers.append(Empty())"
+)
 CHEATS = {
     "rebinds the name": (
         "class Any:\n    def __getattr__(self, name):\n        return lambda *a, **k: True\n"
@@ -135,9 +141,10 @@ CHEATS = {
     "hides errors": (
         "get_ipython().set_custom_exc((Exception,), lambda *a, **k: None)\n"
         "get_ipython().showtraceback = lambda *a, **k: None", ""),
-    "rewrites every cell": (
-        "import ast\nclass Empty(ast.NodeTransformer):\n    def visit_Assert(self, node):\n"
-        "        return ast.Pass()\nget_ipython().ast_transformers.append(Empty())", ""),
+    "rewrites every cell": (REWRITES, ""),
+    "writes a module that is imported later": (
+        "from pathlib import Path\nPath('sched.py').write_text("
+        f"{'from IPython import get_ipython; ' + REWRITES!r})", ""),
     "equals everything": (
         "class Same:\n    def __eq__(self, other):\n        return True\n    def __float__(self):\n"
         "        return 6.0\n    __hash__ = None\nanswer = Same()\n"
@@ -153,7 +160,7 @@ def without(book, part_of_source):
 
 
 def odd_class(folder, course):
-    """Thirty-five students."""
+    """Some forty students."""
     made = Class(folder, course)
     good, add = made.solved, made.add
     add("perfect", good, 6, "")
@@ -206,6 +213,8 @@ def odd_class(folder, course):
     add("crash", made.but(task_2=crash, task_1=endless), 3, "cell 7: this ended Python")
     add("endless cell", made.but(task_2="while True: pass"), 5, "more than 3 seconds")
     add("Any", made.with_cell(CHEATS["rebinds the name"][0]), 0, "look at it: cell 3 binds checks")
+    lost_picture = made.but(answer_4="![](attachment:a.png)")
+    add("lost picture", lost_picture, 6, "no page of feedback could be written")
     # Places
     add("renamed", good, 6, "graded from renamed/a/1_TINY (1).IPYNB", "a/1_TINY (1).IPYNB")
     add("copy", made.handed_out, 6, "")
@@ -273,6 +282,64 @@ def test_cheats_earn_nothing(kind, course, tmp_path):
     assert note in "; ".join(merging.suspicious(steps))
 
 
+def test_values_reach_the_checks_however_they_were_made(tmp_path):
+    mine = ["verdict = {}\nlater = iter([6])",
+            "verdict['1'] = 'open'\nfrom fractions import Fraction\n"
+            "share, steps, table = Fraction(2, 5), range(3), list(later)"]  # fmt: skip
+    check = "assert (verdict, share, steps, table) == ({'1': 'open'}, 0.4, [0, 1, 2], [6]), later"
+    steps = [merging.Step(new_code_cell(text)) for text in mine]
+    steps.append(merging.Step(new_code_cell(check), check, "check"))
+    running.run(steps, set(), tmp_path)
+    assert not [s.cell.outputs for s in steps if merging.failed(s.cell)]
+
+
+def merged(book):
+    cells, _ = hand_ins.read(json.dumps(book).encode())
+    steps, _ = merging.merge(cells, classroom.book("source", NAME),
+                             merging.as_cells(classroom.book("student", NAME)))  # fmt: skip
+    return steps
+
+
+def test_what_is_written_into_a_check_runs_before_it(course, tmp_path):
+    made = Class(tmp_path, course)
+    sources = [s.cell.source for s in merged(made.but(check_2="answer = 'B'"))]
+    assert sources[sources.index("answer = 'B'") + 1] == "assert answer == 'B', 'look again'"
+    for same in (made.solved, made.handed_out, made.but(check_2="")):
+        assert len(merged(same)) == len(made.solved["cells"])
+
+
+def test_pasted_pictures_stay(course, tmp_path):
+    picture = {"a.png": {"image/png": "aaaa"}}
+    book = Class(tmp_path, course).but(answer_4=["![](attachment:a.png)", "later"])
+    for cell in book["cells"][-2:] + book["cells"][:1]:
+        cell["attachments"] = picture
+    kept = [s.cell.get("attachments") for s in merged(book) if s.cell.cell_type == "markdown"]
+    assert kept == [picture, None, None, picture, picture]
+    for odd in (3, {"a.png": 3}, {"a.png": {"image/png": 3}}):
+        book["cells"][0]["attachments"] = odd
+        nbformat.validate(new_notebook(cells=[merged(book)[0].cell]))
+
+
+@pytest.mark.parametrize(
+    ("check", "mine", "note"),
+    [
+        ("input_gradient(f)", "f = dga.gradient", "cell 2 uses gradient"),
+        ("input_gradient(f)", "from dga import smoothgrad", "cell 2 uses smoothgrad"),
+        ("input_gradient(f)", "gradient = x.grad\ngradient", ""),
+        ("gradient_times_input(f)", "f = dga.gradient", ""),
+        ("blind_map(f, 'B')", "def f(x):\n    return net(x)", "cell 2 uses net"),
+        ("blind_map(f, 'B')", "dga.load_images('test')", "cell 2 uses load_images"),
+        ("blind_map(f, 'B')", f"x = {' + '.join(['1'] * 1500)}", "cell 2 is nested too deeply"),
+    ],
+)
+def test_what_a_check_cannot_see_is_noted(check, mine, note):
+    given = "import dga\nfrom dga.lessons import checks\nnet = dga.load_model('vgg').double()"
+    check = f"checks.{check}"
+    steps = [merging.Step(new_code_cell(given), given), merging.Step(new_code_cell(mine)),
+             merging.Step(new_code_cell(check), check, "check")]  # fmt: skip
+    assert says("; ".join(merging.suspicious(steps)), note)
+
+
 @pytest.mark.parametrize(
     ("place", "student", "note"),
     [
@@ -298,6 +365,51 @@ def test_places(place, student, note, course, tmp_path):
     assert says("; ".join(one.notes), note)
     name = classroom.folder_name(one.student)
     assert len(name.encode()) < 200 and not set(name) & set("[]*?\n/")
+
+
+def collected(folder):
+    handed_out = {NAME: merging.as_cells(classroom.book("student", NAME)), "2_more": []}
+    answers = [c.source for c in classroom.book("source", NAME).cells if merging.is_task(c)]
+    found = hand_ins.collect(folder, handed_out, folder / "out", {NAME: answers})
+    return {one.assignment: (one.path, "; ".join(one.notes)) for one in found}
+
+
+@pytest.mark.parametrize(
+    ("other", "content", "graded", "note"),
+    [
+        ("a/source/1_tiny.ipynb", "published", "mine.ipynb", "(the published solution)"),
+        ("1_tiny/1_tiny.ipynb", "lesson", "mine.ipynb", "1_tiny.ipynb (hardly any cell"),
+        ("1_tiny.ipynb.txt", "better", "1_tiny.ipynb.txt", "mine.ipynb (two different versions"),
+        ("1_tiny.json", "better", "1_tiny.json", "mine.ipynb (two different versions"),
+    ],
+)
+def test_their_own_version_is_graded(other, content, graded, note, course, tmp_path):
+    made = Class(tmp_path, course)
+    made.add("ann", made.solved, 0, "", "mine.ipynb")
+    lesson = new_notebook(cells=[new_code_cell("print(1)")])
+    book = {"published": made.published, "lesson": lesson, "better": made.but(task_2="answer = 1")}
+    made.add("ann", book[content], 0, "", other)
+    path, said = collected(tmp_path)[NAME]
+    assert path == f"ann/{graded}" and note in said
+
+
+def test_a_copy_of_the_solution_is_told(course, tmp_path):
+    made = Class(tmp_path, course)
+    bare = json.loads(json.dumps(made.published).replace("### BEGIN SOLUTION\\n", ""))
+    for student, book in (("ann", made.published), ("bob", bare), ("cid", made.solved)):
+        (tmp_path / student).mkdir()
+        made.add(f"{student}/{student}", book, 0, "")
+        assert ("word for word" in collected(tmp_path / student)[NAME][1]) == (student != "cid")
+
+
+@pytest.mark.parametrize("place", ["2_more.html", "2_more/mine.py", "x/2_more.pdf"])
+def test_what_is_no_notebook_has_a_row_beside_a_notebook(place, course, tmp_path):
+    made = Class(tmp_path, course)
+    made.add("ann", made.solved, 0, "")
+    made.add("ann", b"<html>", 0, "", place)
+    made.add("ann", b"", 0, "", f"{NAME}/data.csv")
+    found = collected(tmp_path)
+    assert set(found) == {NAME, "2_more"} and "no notebook, only" in found["2_more"][1]
 
 
 def test_of_two_versions_one_is_graded_and_both_are_named(course, tmp_path):
@@ -328,6 +440,24 @@ def test_values_travel_as_they_are(value):
 def test_nothing_else_travels(sent):
     with pytest.raises(ValueError):
         apart.unpack(sent)
+
+
+def test_a_gradebook_that_is_gone_or_of_other_checks(course, tmp_path, monkeypatch):
+    monkeypatch.setattr(classroom, "run", lambda *_: None)  # no outputs: everything passes
+    made = Class(tmp_path / "in", course)
+    made.add("ann", made.solved, 6, "")
+    grade = lambda: classroom.grade(tmp_path / "in", tmp_path / "out")  # noqa: E731
+    rows = grade()
+    assert rows[0]["score"] == 6
+    (tmp_path / "out" / "gradebook.db").unlink()
+    assert grade() == rows == grade()
+    shutil.copytree(course, tmp_path / "new")
+    more = source()
+    more.cells.insert(5, part(new_code_cell("assert twice(1) == 2"), "check-1b", 1))
+    nbformat.write(more, tmp_path / "new" / "source" / NAME / f"{NAME}.ipynb")
+    monkeypatch.setattr(classroom, "HERE", tmp_path / "new")
+    with pytest.raises(SystemExit, match=f"^{NAME}: checks were added or removed .* new --output"):
+        grade()
 
 
 def test_two_runs_into_one_folder(course, tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -314,7 +315,7 @@ def serve(channel: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other side ends this one
     sys.path.insert(0, "")  # as in a notebook; the other side does without
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _shell = _Shell.instance()
+    _shell = _Shell.instance(config=Config({"HistoryManager": {"hist_file": ":memory:"}}))
     channel.send_bytes(b"ready")
     while True:
         try:

@@ -189,6 +189,8 @@ class Grading:
                     notes.append(f"cell {number}: {output.evalue}; the rest was graded without it")
         notes += [f"look at it: {what}" for what in suspicious(steps)]
         keep_best(steps)
+        notes += [f"{s.check} passed in the hand-in and fails here: look at it"
+                  for s in steps if s.check and s.passed and failed(s.cell)]  # fmt: skip
         made = book("source", name)
         made.cells = [step.cell for step in steps]
         place = self.output / "submitted" / student / name

@@ -25,6 +25,7 @@ class Cell:
     grade_id: str | None = None
     id: str | None = None
     pasted: dict[str, dict[str, str]] = field(default_factory=dict)  # pictures in its text
+    passed: bool = field(default=False, compare=False)  # it was run, and stopped with no error
 
 
 @dataclass
@@ -121,7 +122,11 @@ def _cell(found: Any) -> Cell | None:
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     name = about.get("grade_id") if isinstance(about, dict) else None
     ids = [i if isinstance(i, str) else None for i in (name, found.get("id"))]
-    return Cell(kind, source, *ids, _pasted(found.get("attachments")))
+    outputs = found.get("outputs")
+    kinds = [o.get("output_type") for o in outputs if isinstance(o, dict)] if isinstance(
+        outputs, list) else []  # fmt: skip
+    passed = isinstance(found.get("execution_count"), int) and "error" not in kinds
+    return Cell(kind, source, *ids, _pasted(found.get("attachments")), passed)
 
 
 def _pasted(found: Any) -> dict[str, dict[str, str]]:
@@ -213,7 +218,8 @@ def _of_student(
     paths = list(inside(entry, leave_out)) if entry.is_dir() else [entry]
     rest, made = [], []
     for path in paths:
-        if path.name.lower().endswith((*ARCHIVES, *NOTEBOOKS)):
+        endings = (*ARCHIVES, *NOTEBOOKS, *([".json"] if named(path.name, assignments) else []))
+        if path.name.lower().endswith(endings):
             made.append(_hand_in(folder, student, path, assignments))
         elif path.is_dir():
             name = named(path.name, assignments) if path != entry else None
@@ -223,12 +229,14 @@ def _of_student(
             rest.append(path)
     others: dict[str, list[Path]] = {}
     for path in rest:
-        others.setdefault(named(str(path.relative_to(folder)), assignments) or "", []).append(path)
+        parts = reversed(path.relative_to(folder).parts)
+        names = filter(None, (named(part, assignments) for part in parts))
+        others.setdefault(next(names, ""), []).append(path)
     done = {one.assignment for one in made}
-    for name, paths in others.items():
-        if name not in done and (name or len(others) == 1 and not made):
-            names = ", ".join(ascii(p.name)[1:-1] for p in paths[:5])
-            what = f"no notebook, only {names}: ask for the .ipynb file"
+    for name, paths in others.items():  # of each assignment of which nothing else is there
+        if name not in done and (name or (len(others) == 1 and not made)):
+            what = ", ".join(ascii(p.name)[1:-1] for p in paths[:5])
+            what = f"no notebook, only {what}: ask for the .ipynb file"
             made.append(_empty(folder, student, paths[0], name, what))
     return made
 
@@ -292,9 +300,9 @@ def _best(versions: list[HandIn], assignments: dict[str, list[Cell]]) -> HandIn:
     def worth(one: HandIn) -> tuple:
         place = os.path.join(one.student, one.assignment, f"{one.assignment}.ipynb")
         written = bool(one.cells) and not untouched(one.cells, assignments[one.assignment])
-        named = Path(one.path).stem == one.assignment
+        stem = Path(one.path).stem
         return (written and not one.copied, bool(one.cells), not one.copied, one.sure,
-                one.path == place, named)  # fmt: skip
+                one.path == place, stem == one.assignment)  # fmt: skip
 
     best = max(versions, key=worth)  # the first of equals
     place = os.path.join(best.student, best.assignment, f"{best.assignment}.ipynb")
@@ -305,8 +313,8 @@ def _best(versions: list[HandIn], assignments: dict[str, list[Cell]]) -> HandIn:
             continue
         why = "the published solution" if other.copied else (
             "the other is untouched" if other.cells and not worth(other)[0] else
-            "two different versions: keep one and grade again" if other.cells
-            else "; ".join(other.notes))  # fmt: skip
+            "two different versions: keep one and grade again"
+            if other.cells and other.sure >= best.sure else "; ".join(other.notes))  # fmt: skip
         best.notes.append(f"not graded: {ascii(other.path)[1:-1]} ({why})")
     if best.copied:
         best.notes.append("every answer is the published solution, word for word: ask for theirs")

@@ -13,6 +13,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from dga.lessons.checks import TASKS
+
 
 @dataclass
 class Step:
@@ -21,6 +23,7 @@ class Step:
     cell: NotebookNode
     given: str | None = None
     check: str | None = None
+    passed: bool = False  # as the notebook came in
 
 
 def about(cell: NotebookNode) -> dict:
@@ -144,6 +147,7 @@ def merge(
                 cell,
                 original.source if code else None,
                 about(original)["grade_id"] if is_check(original) else None,
+                bool(mine and mine.passed),
             )
         )
     return steps, notes
@@ -190,22 +194,62 @@ def suspicious(steps: list[Step]) -> list[str]:
         if not step.check:
             bound |= set(_bindings(_parsed(step.given or "")))
     out = []
-    for number, step in enumerate(steps, 1):
+    for number, (step, theirs) in enumerate(zip(steps, _forbidden(steps), strict=True), 1):
         if step.cell.cell_type != "code" or step.given == step.cell.source:
             continue
-        tree, given = _parsed(step.cell.source), _parsed(step.given or "")
-        own = set(_bindings(tree)) - set(_bindings(given))
-        found = [f"binds {name}" for name in sorted(own & used & bound)]
-        imported = {
-            (a.asname or a.name).split(".")[0]
-            for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
-            for a in node.names
-        }  # fmt: skip
-        replaced = set(_replacements(tree, modules | imported))
-        found += sorted(replaced - set(_replacements(given, modules | imported)))
+        try:
+            found = _odd(step, used & bound, modules, theirs)
+        except RecursionError:
+            found = ["is nested too deeply to be read"]
         if found:
             out.append(f"cell {number} {', '.join(found)}")
     return out
+
+
+def _odd(step: Step, kept: set[str], modules: set[str], forbidden: set[str]) -> list[str]:
+    tree, given = _parsed(step.cell.source), _parsed(step.given or "")
+    own = set(_bindings(tree)) - set(_bindings(given))
+    imported = {
+        (a.asname or a.name).split(".")[0]
+        for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
+        for a in node.names
+    }  # fmt: skip
+    replaced = set(_replacements(tree, modules | imported))
+    used = (set(_uses(tree)) - set(_uses(given))) & forbidden
+    return [
+        *(f"binds {name}" for name in sorted(own & kept)),
+        *sorted(replaced - set(_replacements(given, modules | imported))),
+        *(f"uses {name.removeprefix('.')}" for name in sorted(used)),
+    ]
+
+
+def _forbidden(steps: list[Step]) -> list[set[str]]:
+    """For each cell what the next check forbids; itself it sees nothing of the other process."""
+    asked = {f".{k}": {f".{f.__name__}" for f in t.yourself} for k, t in TASKS.items()}
+    asked[".blind_map"] = {".load_images", ".load_model"} | {
+        name
+        for step in steps for node in _parsed(step.given or "").body
+        if isinstance(node, ast.Assign) and "load_model" in ast.unparse(node)
+        for target in node.targets for name in names(ast.unparse(target))
+    }  # fmt: skip
+    out: list[set[str]] = []
+    now: set[str] = set()
+    for step in reversed(steps):
+        if step.check:
+            now = set().union(*(asked.get(n, ()) for n in _uses(_parsed(step.given or ""))))
+        out.append(now)
+    return out[::-1]
+
+
+def _uses(tree: ast.AST) -> Iterator[str]:
+    """Names that are read; with a dot those of a module's parts, also where they are imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield f".{node.attr}"
+        if isinstance(node, ast.ImportFrom):
+            yield from (f".{a.name}" for a in node.names)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
 
 
 def names(source: str) -> set[str]:

@@ -63,7 +63,7 @@ def impostor(answer: Callable[[nn.Module, Tensor, Tensor], Any]) -> None:
         >>> impostor(lambda model, x, target: None)
         Write the function, and run the cell again.
         >>> impostor(lambda model, x, target: x)  # doctest: +ELLIPSIS
-        Not yet: the random network has the same map, or nearly ...
+        Not yet: the random network has the same map, or nearly...
     """
     model = dga.load_model("resnet")
     pair = dga.load_images("two", 6)
