@@ -77,12 +77,9 @@ def mapped(
         'Not yet: 2 pictures went through the network, 1 are allowed.'
     """
     passed: list[int] = []
-
-    def counted(z: Tensor) -> Tensor:
-        passed.append(len(z))
-        result: Tensor = model(z)
-        return result
-
+    # A module: a function, into which nobody sees, is passed once more to see what it keeps.
+    counted = torch.nn.Sequential(model)
+    counted.register_forward_pre_hook(lambda _, given: passed.append(len(given[0])))
     mine = answer(counted, x.clone(), target.clone())
     if wrong := complaint(mine, x):
         return wrong
