@@ -349,14 +349,12 @@ class Engine:
         A script hides its layers, a function may keep a state, and both may normalise over the
         batch. Contiguous memory, whatever that of the batch: a kernel may read it as it lies.
         """
-        # A module's own state and generators are seen.
-        rows = {0, len(x) - 1} if len(x) > 1 or self.module is None else set()
-        # Which of the extra arguments belong to one picture, nobody can say.
-        if self._extra:
+        # A module's own state and generators are seen. Which of the extra arguments belong to one
+        # picture, nobody can say.
+        if self._extra or (len(x) == 1 and self.module is not None):
             return {}
-        found = {}
-        for k in rows:
-            before = self._state()
+        found, before = {}, self._state()
+        for k in {0, len(x) - 1}:
             try:
                 with torch.no_grad():
                     _, output = self._run(
@@ -371,6 +369,7 @@ class Engine:
             finally:
                 if not same_state(before, self._state()):
                     self._use_layout(self._layout)  # a new twin
+                    before = self._state()
             scores = _visible(output)
             if scores is not None:
                 found[k] = scores

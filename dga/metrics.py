@@ -127,10 +127,14 @@ def _pixel_ranks(attribution: Tensor, seed: int) -> Tensor:
     return torch.empty_like(order).scatter_(1, order, places)
 
 
-def _relevance(attribution: Tensor) -> Tensor:
-    """The channel sum of every pixel, (B, H*W), in float32 at least: short numbers overflow."""
+def _check_finite(attribution: Tensor) -> None:
     if not torch.isfinite(attribution).all():
         raise ValueError("attribution holds values that are not finite (NaN or infinity)")
+
+
+def _relevance(attribution: Tensor) -> Tensor:
+    """The channel sum of every pixel, (B, H*W), in float32 at least: short numbers overflow."""
+    _check_finite(attribution)
     wide = torch.promote_types(attribution.dtype, torch.float32)
     return attribution.to(wide).sum(1).flatten(1)
 
@@ -334,5 +338,4 @@ def check_attribution(inputs: Tensor, attribution: Tensor) -> None:
         )
     if attribution.device != inputs.device:
         raise ValueError(f"attribution is on {attribution.device}, inputs on {inputs.device}")
-    if not torch.isfinite(attribution).all():
-        raise ValueError("attribution holds values that are not finite (NaN or infinity)")
+    _check_finite(attribution)
