@@ -98,3 +98,43 @@ def test_the_table_of_photographs_is_made_of_its_scores():
     for network, method, fill, measure, mean, *_ in stored[1:]:
         curve = [float(v) for v in curves[network, method, fill, measure]]
         assert sum(curve) / len(curve) == pytest.approx(float(mean), abs=2e-5)
+
+
+def test_a_second_run_adds_only_pictures_that_are_not_stored(tmp_path, monkeypatch):
+    import photographs
+
+    def write(path, rows):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    def part(first, pictures):
+        for method in photographs.METHODS:
+            rows = [[f"{k:03}_{p}", "mean", "lerf", c] for k, (p, c) in enumerate(pictures.items())]
+            path = tmp_path / "kept" / "some-mean-2.parts" / f"{first:06}-{method}.csv"
+            write(path, [["picture", "fill", "measure", "curve"], *rows])
+
+    monkeypatch.setattr(photographs, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(photographs, "DATA", tmp_path)
+    results = tmp_path / "results"
+    methods = len(photographs.METHODS)
+    stored = [["some", "mean", "lerf", p, *[v] * methods] for p, v in (("a", "1"), ("b", "2"))]
+    write(results / "photographs_scores.csv", [photographs.SCORES, *stored])
+    curves = [["some", m, "mean", "lerf", "1.5 1.5"] for m in photographs.METHODS]
+    write(results / "photographs_curves.csv", [photographs.CURVES, *curves])
+    part(0, {"b": "7 7", "c": "3 6"})  # b is stored: only c is new
+    for _ in range(2):  # what is added is not added again
+        photographs.table()
+        with open(results / "photographs_scores.csv", newline="") as file:
+            assert [row[3:5] for row in csv.reader(file)][1:] == [
+                ["a", "1"],
+                ["b", "2"],
+                ["c", "4.50000"],
+            ]
+        with open(results / "photographs_curves.csv", newline="") as file:
+            assert {row[4] for row in list(csv.reader(file))[1:]} == {"2.00000 3.00000"}
+        with open(results / "photographs.csv", newline="") as file:
+            assert {row["mean"] for row in csv.DictReader(file)} == {"2.500000"}
+    write(results / "photographs_curves.csv", [["other", "columns"]])
+    with pytest.raises(SystemExit, match="other columns"):
+        photographs.table()

@@ -1,13 +1,14 @@
 """Table 1 on real photographs, with controls, for days if need be: it goes on where it stopped.
 
 python tests/tools/photographs.py run NETWORK [FILL ...]   evaluates; keeps build/photographs
-python tests/tools/photographs.py table                    writes data/results/photographs*.csv
+python tests/tools/photographs.py table                    adds it to data/results/photographs*.csv
 
 NETWORK is squeezenet1_1 or efficientnet_lite0, FILL mean (default), blur or linear; several fills
 share their maps and go together. The photographs are those of the optional folder (DGA_REAL), in an
 order drawn once: the table takes the batches that every method has done, and says how many pictures
-that are. photographs_scores.csv holds a score for each picture, photographs_curves.csv the mean
-curves, photographs.csv what is made of the scores: means, intervals, differences to DGA.
+that are. What is stored stays: where build/photographs is lost, --after N leaves the first N out.
+photographs_scores.csv holds a score for each picture, photographs_curves.csv the mean curves,
+photographs.csv what is made of the scores: means, intervals, differences to DGA.
 """
 
 from __future__ import annotations
@@ -34,29 +35,31 @@ NETWORKS = ("squeezenet1_1", "efficientnet_lite0")
 Key = tuple[str, ...]
 Curve = list[float]
 METHODS = (*TABLE, *(name for name in CONTROLS if name not in TABLE))
+SCORES = ["network", "fill", "measure", "picture", *METHODS]
+CURVES = ["network", "method", "fill", "measure", "curve"]
 
 
-def shuffled(folder: Path) -> Path:
-    """Links to all photographs in a drawn order: any first part of them is a fair sample."""
-    links = KEPT / "in_drawn_order"
+def shuffled(folder: Path, after: int) -> Path:
+    """Links to photographs in a drawn order: any first part of them is a fair sample."""
+    links = KEPT / f"after_{after}"
     links.mkdir(parents=True, exist_ok=True)
     names = find_pictures(folder)
     random.Random(0).shuffle(names)
-    for k, name in enumerate(names):
+    for k, name in list(enumerate(names))[after:]:
         link = links / f"{k:03}_{Path(name).name}"
         if not link.exists():
             link.symlink_to(folder / name)
     return links
 
 
-def evaluation(network: str, fills: Sequence[Fill]) -> Evaluation:
+def evaluation(network: str, fills: Sequence[Fill], after: int) -> Evaluation:
     folder = real_folder()
     if folder is None:
         raise SystemExit("name a folder of real photographs in the environment variable DGA_REAL")
     weights = folder / f"{network}_imagenet.pt"
     model: Any = dga.load_model(network, weights if weights.exists() else "default")
-    output = KEPT / f"{network}-{'+'.join(fills)}.csv"
-    return Evaluation(model, shuffled(folder), output, methods=METHODS, fills=fills)
+    output = KEPT / f"{network}-{'+'.join(fills)}-{after}.csv"
+    return Evaluation(model, shuffled(folder, after), output, methods=METHODS, fills=fills)
 
 
 def done(parts: Path) -> dict[Key, dict[str, Curve]]:
@@ -92,26 +95,49 @@ def compared_scores(scores: list[list[str]]) -> list[list[str]]:
     return rows
 
 
+def stored(name: str, header: list[str]) -> list[list[str]]:
+    """Rows of data/results/NAME.csv below the header, none where there is no file."""
+    path = DATA / "results" / f"{name}.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        found, *rows = csv.reader(file)
+    if found != header:
+        raise SystemExit(f"{path} has other columns than {','.join(header)}: delete it to begin")
+    return rows
+
+
+def numbers(text: str) -> torch.Tensor:
+    return torch.tensor([float(value) for value in text.split()]).double()
+
+
 def table() -> None:
-    scores = [["network", "fill", "measure", "picture", *METHODS]]
-    means = [["network", "method", "fill", "measure", "curve"]]
-    for network in NETWORKS:
-        for parts in sorted(KEPT.glob(f"{network}-*.parts"), reverse=True):  # mean comes first
-            curves = done(parts)
-            for (method, fill, measure), of in curves.items():
-                mean = torch.tensor(list(of.values())).double().mean(0)
-                text = " ".join(f"{v:.5f}" for v in mean.tolist())
-                means.append([network, method, fill, measure, text])
-            for fill, measure in dict.fromkeys(key[1:] for key in curves):
-                for picture in curves[METHODS[0], fill, measure]:
-                    each = [curves[m, fill, measure][picture] for m in METHODS]
-                    values = [f"{sum(curve) / len(curve):.5f}" for curve in each]
-                    scores.append([network, fill, measure, picture, *values])
-    if len(scores) == 1:
+    """Adds the pictures of build/photographs that are not stored yet."""
+    scores: dict[Key, dict[str, list[str]]] = {}  # picture -> a score for each method
+    for network, fill, measure, picture, *values in stored("photographs_scores", SCORES):
+        scores.setdefault((network, fill, measure), {})[picture] = values
+    means = {tuple(row[:-1]): numbers(row[-1]) for row in stored("photographs_curves", CURVES)}
+    for parts in sorted(KEPT.glob("*.parts")):
+        network = parts.name.split("-")[0]
+        curves = done(parts)
+        for fill, measure in dict.fromkeys(key[1:] for key in curves):
+            of = scores.setdefault((network, fill, measure), {})
+            new = [p for p in curves[METHODS[0], fill, measure] if p not in of]
+            for method in METHODS if new else ():
+                added = torch.tensor([curves[method, fill, measure][p] for p in new]).double()
+                key = (network, method, fill, measure)
+                before = len(of) * means[key] if of else 0
+                means[key] = (before + added.sum(0)) / (len(of) + len(new))
+            for picture in new:
+                each = [curves[m, fill, measure][picture] for m in METHODS]
+                of[picture] = [f"{sum(curve) / len(curve):.5f}" for curve in each]
+    if not scores:
         raise SystemExit("no batch is done yet: run first")
-    for name, rows in (("_scores", scores), ("_curves", means), ("", compared_scores(scores))):
+    rows = [SCORES, *([*key, p, *v] for key in scores for p, v in scores[key].items())]
+    lines = [CURVES, *([*key, " ".join(f"{v:.5f}" for v in means[key])] for key in means)]
+    for name, content in (("_scores", rows), ("_curves", lines), ("", compared_scores(rows))):
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
+        csv.writer(text, lineterminator="\n").writerows(content)
         write_atomically(DATA / "results" / f"photographs{name}.csv", text.getvalue().encode())
 
 
@@ -120,13 +146,14 @@ def main() -> None:
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("network", nargs="?", choices=NETWORKS)
     parser.add_argument("fills", nargs="*", metavar="FILL", help="mean (default), blur, linear")
+    parser.add_argument("--after", type=int, default=0, metavar="N", help="leave out the first N")
     options = parser.parse_args()
     if options.what == "table":
         table()
     elif options.network is None:
         parser.error("run needs a network: " + " or ".join(NETWORKS))
     else:
-        evaluation(options.network, options.fills or ["mean"]).run(progress=True)
+        evaluation(options.network, options.fills or ["mean"], options.after).run(progress=True)
 
 
 if __name__ == "__main__":
