@@ -129,6 +129,7 @@ def grid(
     labels: Sequence[str] = (),
     panel: float = PANEL,
     bar: Literal["magnitude", "signed"] | None = None,
+    scale: str = "each map on\nits own scale",
 ) -> Figure:
     """Pictures side by side, named above the columns and before the rows.
 
@@ -137,6 +138,7 @@ def grid(
         columns, labels: names of the columns and rows.
         panel: width of one picture in inches.
         bar: a colour bar on the right that says what the colours of the heatmaps mean.
+        scale: which maps may be compared, beside the bar.
 
     Example:
         >>> import dga
@@ -157,7 +159,7 @@ def grid(
     w, h = figure.get_size_inches()
     if bar:
         _colour_bar(figure, (w - right + 0.12) / w, (h - top - size[1]) / h, 0.14 / w, size[1] / h,
-                    signed=bar == "signed")  # fmt: skip
+                    signed=bar == "signed", scale=scale)  # fmt: skip
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             x, y = left + c * (size[0] + gap), h - top - (r + 1) * (size[1] + gap) + gap
@@ -173,7 +175,7 @@ def grid(
 
 
 def _colour_bar(
-    figure: Figure, x: float, y: float, width: float, height: float, *, signed: bool
+    figure: Figure, x: float, y: float, width: float, height: float, *, signed: bool, scale: str
 ) -> None:
     axes = figure.add_axes((x, y, width, height), label="colour bar")
     levels = np.linspace(-1.0 if signed else 0.0, 1.0, 64, dtype=np.float32)[::-1, None]
@@ -184,6 +186,8 @@ def _colour_bar(
         axes.set_yticks([0, 31.5, 63], ["speaks for", "0", "speaks\nagainst"], fontsize=10)
     else:
         axes.set_yticks([0, 63], ["speaks for", "0 or less"], fontsize=10)
+    axes.text(1.6, 0.7 if signed else 0.5, scale, fontsize=9, color="0.3", va="center",
+              transform=axes.transAxes)  # fmt: skip
     top, *_, bottom = axes.get_yticklabels()  # inside the figure, however low it is
     top.set_verticalalignment("top")
     bottom.set_verticalalignment("bottom")

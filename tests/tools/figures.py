@@ -57,7 +57,7 @@ def distillation(name: str, model: Classifier, x: Tensor) -> None:
         frames.append(_frame(look, plots.colours(share), step.n, step.steps))
     buffer = io.BytesIO()
     first, *others = [frame.quantize(COLOURS, dither=Image.Dither.NONE) for frame in frames]
-    durations = [1200, *[350] * (len(frames) - 2), 4000]  # milliseconds
+    durations = [1200, 1000, 1000, *[350] * (len(frames) - 4), 4000]  # milliseconds
     first.save(buffer, "gif", save_all=True, append_images=others, duration=durations, loop=2)
     if buffer.tell() > MOST:
         raise ValueError(f"{name} has {buffer.tell()} bytes, more than {MOST}")

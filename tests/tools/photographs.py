@@ -3,6 +3,8 @@
 python tests/tools/photographs.py run NETWORK [FILL ...]   evaluates; keeps build/photographs
 python tests/tools/photographs.py table                    adds it to data/results/photographs*.csv
 
+Two cores share the work under `torchrun --nproc-per-node 2 tests/tools/photographs.py run ...`.
+
 NETWORK is squeezenet1_1 or efficientnet_lite0, FILL mean (default), blur or linear; several fills
 share their maps and go together. The photographs are those of the optional folder (DGA_REAL), in an
 order drawn once: the table takes the batches that every method has done, and says how many pictures
@@ -26,6 +28,7 @@ import torch
 import dga
 from dga.experiments.comparison import compared
 from dga.experiments.evaluation import CONTROLS, TABLE, Evaluation, find_pictures
+from dga.experiments.processes import group
 from dga.filling import Fill
 from dga.zoo.files import DATA, real_folder, write_atomically
 
@@ -153,7 +156,9 @@ def main() -> None:
     elif options.network is None:
         parser.error("run needs a network: " + " or ".join(NETWORKS))
     else:
-        evaluation(options.network, options.fills or ["mean"], options.after).run(progress=True)
+        with group() as processes:
+            wanted = evaluation(options.network, options.fills or ["mean"], options.after)
+            wanted.run(processes, progress=processes.rank == 0)
 
 
 if __name__ == "__main__":

@@ -82,11 +82,10 @@ def fewest_pixels(model: Classifier, x: Tensor, method: Any, percent: Any) -> st
     kept = dict(zip(range(100, 0, -1), curve.tolist(), strict=True))
     if kept[percent] < 0.5:
         return f"Not yet: with its top {percent} % of the pixels the class has {kept[percent]:.2f}."
-    least = min(k for k, p in kept.items() if p >= 0.5)
     name = getattr(method, "__name__", "your method").replace("_", " ")
-    if least < percent:
+    if any(p >= 0.5 for k, p in kept.items() if k < percent):
         return (
-            f"It holds, with probability {kept[percent]:.2f}. By {name} even {least} % would do: "
-            "can another method do with fewer?"
+            f"It holds, with probability {kept[percent]:.2f}. By {name} fewer will do as well: "
+            "try again, or another method."
         )
     return f"Right: {percent} %, and by {name} no fewer will do. Can another method do with fewer?"

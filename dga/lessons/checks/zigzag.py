@@ -15,8 +15,8 @@ from dga.lessons.checks.task import Wrong, _run
 from dga.zoo.loading import Classifier
 
 _NEVER = {
-    "A": "try to find such features: the share s of d values lies below the interpolated quantile "
-    "at most",
+    "A": "try to find such features: at or below the interpolated quantile lie at least as many "
+    "values as counting removes",
 }
 
 
@@ -235,7 +235,7 @@ def steady_rule(rule: Rule, because: str) -> None:
             "has no zig-zag either. Who went out long ago must come back in the end"
         )
     left = turning(scores).mean().item() / zigzag
-    path = ", ".join(f"{v:.0f}" for v in scores[0, :6].tolist())
+    path = ", ".join(f"{v:.0f}" for v in scores[0].tolist())
     if left > _REST:
         raise Wrong(
             f"{left:.0%} of the paper's zig-zag are left, at most {_REST:.0%} may be. The cat's "
@@ -249,4 +249,4 @@ def steady_rule(rule: Rule, because: str) -> None:
             "still come back at once. What could a rule remember?"
         )
     reason(because, "B", _WHY)
-    print(f"Right. {left:.0%} of the zig-zag are left. The cat's scores: {path}.")
+    print(f"Right. {left:.0%} of the zig-zag is left. The cat's scores: {path}.")

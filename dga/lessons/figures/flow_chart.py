@@ -68,7 +68,7 @@ def draw(lit: Box | None = None) -> Figure:
     axes.text(
         2.42,
         1.2,
-        "picture $\\times$ mask,\nonce more",
+        "mask $\\times$ the\n$original$ picture",
         ha="right",
         va="center",
         fontsize=11,

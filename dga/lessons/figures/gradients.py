@@ -201,7 +201,7 @@ def contributions(rows: Mapping[str, tuple[Classifier, Tensor, int]], mask: Tens
     for axes in figure.axes[-4:]:
         axes.contour(mask, levels=[0.5], colors="#f5d800" if axes is figure.axes[-1] else "k",
                      linewidths=0.8)  # fmt: skip
-    _bar(figure, ("against", "0", "for the class"), "each map on its own scale")
+    _bar(figure, ("negative", "0", "positive"), "each map on its own scale")
     plots.show(
         figure,
         "Two rows, the cat and a drawn picture with its object outlined. Gradient and "
@@ -310,20 +310,22 @@ def too_little_too_much(sets: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         (late, t**4, "climbs late: too much"),
     ):
         _climb(axes, t, f, (f[-1] - f[-2]) / (t[-1] - t[-2]), title)
-    top = 5 + max(float(v.max()) for pair in sets.values() for v in pair)
-    real.plot([0, top], [0, top], color="0.6", lw=1)
+    widest = 1.1 * max(float(rise.max()) for _, rise in sets.values())
+    real.plot([0, widest], [0, widest], color="0.6", lw=1)
     real.axhline(0, color="0.8", lw=0.8)
     for (label, (slope, rise)), colour, marker in zip(
         sets.items(), (plots.COLOURS["gi"], _INK), "os", strict=True
     ):
         real.plot(rise, slope, marker, color=colour, ms=5, mec="white", mew=0.5, label=label)
-    real.set_title("pictures", fontsize=11)
+    real.set_title(f"{sum(len(rise) for _, rise in sets.values())} pictures", fontsize=11)
     real.set_xlabel("rise of the score, from grey", fontsize=10)
     real.set_ylabel("sum of Gradient*Input", fontsize=10)
-    real.set(xlim=(0, top))
-    real.text(0.2, 0.93, "too much", transform=real.transAxes, color=_TANGENT, fontsize=10)
-    real.text(0.62, 0.2, "too little", transform=real.transAxes, color=_TANGENT, fontsize=10)
-    real.legend(fontsize=9, loc=(0.54, 0.78), frameon=False, handletextpad=0.1)
+    real.set(xlim=(0, widest))
+    real.text(0.05, 0.75, "too much", transform=real.transAxes, color=_TANGENT, fontsize=10)
+    real.text(0.98, 0.2, "too little", transform=real.transAxes, color=_TANGENT, fontsize=10,
+              ha="right")  # fmt: skip
+    real.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2,
+                frameon=False, handletextpad=0.1)  # fmt: skip
     real.spines[["top", "right"]].set_visible(False)
     plots.show(
         figure,

@@ -149,16 +149,16 @@ def what_is_enough(model: Any, x: Tensor, keep: float = 0.2) -> None:
         with torch.no_grad():
             seen = torch.cat([model(picture) for picture in packed])
         curves.append(seen.softmax(1)[:, target].flatten())
-    figure, place = _sheet(4, 1, bottom=0.5, left=0.05, right=0.6)
+    figure, place = _sheet(4, 1, top=0.5, bottom=0.5, left=0.05, right=0.6)
     at = shares.index(1 - keep)
     said = model.classes[int(target)].split(",")[0]
-    _picture(place(0, 0), _look(model, x), f"all: {said} {curves[0][0]:.0%}")
+    _picture(place(0, 0), _look(model, x), f"all features:\n{said} {curves[0][0]:.0%}")
     for column, (ranked, curve, words) in enumerate(
         zip((phi, lots), curves, ("strongest", "random"), strict=True), 1
     ):
         picture = dga.weak_contributor_mask(ranked, 1 - keep) * x
         _picture(
-            place(column, 0), _look(model, picture), f"{words} {keep:.0%}: {said} {curve[at]:.0%}"
+            place(column, 0), _look(model, picture), f"{words} {keep:.0%}:\n{said} {curve[at]:.0%}"
         )
     axes = place(3, 0)
     box = axes.get_position()
@@ -166,7 +166,8 @@ def what_is_enough(model: Any, x: Tensor, keep: float = 0.2) -> None:
     percent = [100 * share for share in shares]
     for curve, colour in zip(curves, (_INK, _LINE), strict=True):
         axes.plot(percent, 100 * curve, color=colour, lw=2)
-    axes.axvline(100 * (1 - keep), color="0.85", lw=1, zorder=0)
+    axes.axvline(100 * (1 - keep), color="0.6", lw=1, ls=":", zorder=0)
+    axes.text(100, 114, "the two pictures", color="#5a6270", fontsize=10, ha="right")
     axes.text(4, 102, "weakest first", color=_INK, fontsize=11, va="bottom")
     axes.text(38, 22, "random\norder", color="#5a6270", fontsize=11, ha="right", va="center")
     axes.set(xlim=(0, 100), ylim=(0, 112), xticks=[0, 50, 100], yticks=[0, 50, 100])

@@ -245,8 +245,8 @@ def old_and_new(found: Mapping[tuple[str, float], tuple[Tensor, Tensor]], whole:
     panels[0].set_yticks(range(len(rankings)), [NAMES[n] for n in rankings], fontsize=11)
     panels[0].set_ylabel("removed first by", fontsize=11)
     number = f"{len(whole)} test pictures, one training each, 95 % intervals"
-    figure.text(0.5, 0.995, f"□ old network   ● retrained network     {number}",
-                ha="center", va="top", fontsize=11)  # fmt: skip
+    marks = "□ old network   ● retrained network   dotted: old network, whole pictures"
+    figure.text(0.5, 0.995, f"{marks}     {number}", ha="center", va="top", fontsize=10)
     plots.show(
         figure,
         "Accuracy on pictures with holes, of the old network (squares) and of retrained ones "

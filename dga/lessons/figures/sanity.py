@@ -153,14 +153,16 @@ def cascade() -> None:
         below = 2.0
         for method in sorted(ends, key=lambda m: -ends[m]):
             below = min(ends[method], below)  # labels keep apart
-            axes.text(5.15, below + 0.035, names[method], color=_colour(method), va="top",
+            axes.plot([5.06, 5.3], [ends[method], below], color=_colour(method), lw=0.7)
+            axes.text(5.36, below + 0.035, names[method], color=_colour(method), va="top",
                       fontsize=10)  # fmt: skip
             below -= 0.07 * (1 + names[method].count("\n"))
         axes.set_xticks(range(6), ["nothing", *STAGES.values()])
-        axes.set(xlim=(-0.1, 7.6), ylim=(-0.3, 1.08), xlabel="what is random, from the end on")
+        axes.set(xlim=(-0.1, 7.8), ylim=(-0.3, 1.08), xlabel="what is random, from the end on")
         axes.set_ylabel("rank correlation")
         axes.set_title(f"{title}, {_count(rows)} pictures, resnet", fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("band: 95 % interval; thin lines: one draw each", fontsize=10, color="0.3")
     plots.show(
         figure,
         "Two panels of rank correlation with the map of the trained network against what is "

@@ -51,7 +51,7 @@ _LOOKS = {"stable-15": 31, "stable": 61, "stable-61": 123}
 # What was tried: variant -> words.
 _TRIED = {
     "dga-60": "plain DGA, as many looks",
-    "damped": "feedback, but ranks of a fading mean, and soft masks",
+    "damped": "feedback, but ranks of a running mean that forgets old looks, and soft masks",
     "sketch": "two stages, noise in the first only",
     "noise-apart": "noise in both, kept out of the ranking",
     "antithetic": "noise in both, in pairs of plus and minus",
@@ -64,7 +64,7 @@ _TRIED = {
     "jitter-6": "ours, twice the jitter",
     "jitter-6-beta-0": "twice the jitter, negative parts cut",
     "jitter-6-map-blurred-.005": "twice the jitter, map blurred by half a pixel",
-    "all-apart": "masks by lot, which do not ask the network",
+    "all-apart": "random masks, which do not ask the network",
 }
 GOAL = 0.05
 
@@ -388,8 +388,11 @@ def frontier(path: Path = MEASURED) -> None:
     figure = Figure(figsize=(10.8, 7.0), dpi=100, layout="constrained")
     grid = figure.subplots(2, len(found), squeeze=False, sharex=True)
     words = []
+    shown = {n: [row for m, row in of.items() if m in _DRAWN] for n, of in found.items()}
+    morf = [[float(row["morf"]) for row in own] for own in shown.values()]
+    widest = max(max(values) - min(values) for values in morf)
     for column, (network, of) in enumerate(found.items()):
-        own = [row for method, row in of.items() if method in _DRAWN]
+        own = shown[network]
         for axes, measure in zip(grid[:, column], ("lerf", "morf"), strict=True):
             for label, colour in dict(_DRAWN.values()).items():
                 points = sorted(
@@ -402,8 +405,11 @@ def frontier(path: Path = MEASURED) -> None:
                     axes.plot(x, y, "-", color=colour, lw=1, zorder=2)
                     axes.scatter(x, y, [1.3 * float(p) for p in passes], colour, zorder=3, lw=0)
             values = [float(row[measure]) for row in own]
-            edge = 0.15 * (max(values) - min(values)) + 1e-3
-            axes.set(xscale="log", xlim=(0.1, 100), ylim=(min(values) - edge, max(values) + edge))
+            # MoRF on one scale: on SqueezeNet all of it is a few hundredths.
+            half = (max(values) - min(values)) / 2 if measure == "lerf" else widest / 2
+            middle = (max(values) + min(values)) / 2
+            axes.set(xscale="log", xlim=(0.1, 100))
+            axes.set_ylim(middle - 1.3 * half - 1e-3, middle + 1.3 * half + 1e-3)
             axes.axvspan(0.1, 100 * GOAL, color="#e8f3ec", zorder=0)
             axes.set_xticks([0.1, 1, 10, 100], ["0.1 %", "1 %", "10 %", "100 %"])
             axes.xaxis.set_minor_formatter(NullFormatter())
@@ -426,7 +432,7 @@ def frontier(path: Path = MEASURED) -> None:
         grid[0, 0].scatter([], [], 70, colour, label=label, lw=0) for label, colour in drawn.items()
     ]
     marks += [
-        grid[0, 0].scatter([], [], 1.3 * passes, "0.75", label=f"{passes} passes", lw=0)
+        grid[0, 0].scatter([], [], 1.3 * passes, "none", edgecolors="0.3", label=f"{passes} passes")
         for passes in (31, 61, 123)
     ]
     figure.legend(handles=marks, loc="outside upper center", ncols=8, frameon=False, fontsize=10.5,
@@ -486,15 +492,15 @@ def goals(path: Path = MEASURED) -> None:
         | asked | our ResNet (drawn), ...
     """
     found = _by_network(path)
-    named = [f"{_NETWORKS[n]}, {of['stable']['pictures']} pictures" for n, of in found.items()]
-    lines = [["asked", *named]]
-    row = ["noise of 0.001 moves it by 5 % at most"]
+    lines = [["asked", *(_NETWORKS[n] for n in found)]]
+    (few,) = {of["stable"]["pictures"] for of in found.values()}
+    row = [f"noise of 0.001 moves it by 5 % at most ({few} pictures)"]
     for of in found.values():
         share = float(of["stable"]["moved_0.001"])
         row.append(f"{'**yes**' if share <= GOAL else 'no'}, {_percent(share)}")
     lines.append(row)
     for level in ("0.01", "0.05"):
-        row = [f"noise of {level} moves it less than IG"]
+        row = [f"noise of {level} moves it less than IG ({few} pictures)"]
         for of in found.values():
             ours, ig = (float(of[method][f"moved_{level}"]) for method in ("stable", "ig"))
             verdict = "**yes**" if ours < ig else "no"
@@ -503,8 +509,9 @@ def goals(path: Path = MEASURED) -> None:
     worth = {(r["network"], r["measure"]): r for r in _rows(WORTH)}
     for measure, sign in (("lerf", 1), ("morf", -1)):
         first = worth[next(iter(found)), measure]
-        row = [f"{differences.MEASURES[measure]} at most {float(first['margin']):g} worse than "
-               f"DGA's ({first['pictures']} more pictures)"]  # fmt: skip
+        side = "above \u2212" if sign > 0 else "below +"
+        row = [f"{differences.MEASURES[measure]}, ours minus DGA's: whole interval "
+               f"{side}{float(first['margin']):g} ({first['pictures']} more pictures)"]  # fmt: skip
         for network in found:
             one = worth[network, measure]
             gap, margin = float(one["stable_minus_dga"]), float(one["margin"])
@@ -567,11 +574,13 @@ def more_looks(path: Path = MEASURED) -> None:
     }
     said = []
     for axes, (column, title) in zip(panels, titles.items(), strict=True):
-        for (network, of), mark in zip(found.items(), ("o", "s", "^"), strict=True):
+        marks = zip(found.items(), "os^", ("0.0", "0.3", "0.5"), strict=True)
+        for (network, of), mark, grey in marks:
             if of:
                 looks = [int(row["passes"]) for row in of]
                 shares = [100 * float(row[column]) for row in of]
-                axes.loglog(looks, shares, f"{mark}-", lw=2, label=_NETWORKS[network])
+                axes.loglog(looks, shares, f"{mark}-", lw=2, color=grey, mfc="white",
+                            label=_NETWORKS[network])  # fmt: skip
                 told = ", ".join(_percent(share / 100) for share in shares)
                 said.append(f"{title} {told} on {_NETWORKS[network]}")
         axes.loglog((31, 124), (40, 20), ":", color="black", lw=1.6,

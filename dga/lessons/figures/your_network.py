@@ -153,7 +153,9 @@ def patches(model: Any, x: Tensor, maps: Mapping[str, Tensor], side: int = 8) ->
     chance = f"{(side**2 - 1) / (positive.numel() - 1):.1%}"  # of values in any order
     columns[-1] += f" (chance {chance})"
     plots.show(
-        plots.grid([row], columns=columns, panel=1.75, bar="magnitude"),
+        plots.grid(
+            [row], columns=columns, panel=1.75, bar="magnitude", scale="each method\non its scale"
+        ),
         "A drawn scene, and for each of the methods its map and the mean of all patches, repeated "
         "like wallpaper, on one scale. Of the variance over pixels the place in a patch explains: "
         f"{', '.join(said)}, and {chance} by chance.",
