@@ -218,7 +218,8 @@ def _parser() -> argparse.ArgumentParser:
         "the difference to DGA on the same pictures with Holm's correction. Called again after an "
         "interruption, it goes on where it stopped. Writes FILE.csv and FILE.md (the table) and "
         "FILE.parts (the curves of every picture). Several processes share the work, started by "
-        "torchrun; on several machines the output must be in a folder that all of them see.",
+        "torchrun or, two of them, by hand; on several machines the output must be in a folder "
+        "that all of them see.",
         epilog="methods: " + ", ".join(f"{k} ({label})" for k, label in LABELS.items()),
     )
     evaluate.add_argument(

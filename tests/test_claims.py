@@ -71,6 +71,11 @@ def test_the_readme_says_what_was_measured(page):
         ("MobileNet-v2", "DGA / bare loop", "on MobileNet-v2 it takes {} times a bare loop"),
         ("SqueezeNet 1.1", "DGA / bare loop", "on SqueezeNet 1.1 {} times,"),
         ("SqueezeNet 1.1", "DGA / Captum IG, as called", "{} times as long as Captum"),
+        (
+            "SqueezeNet 1.1",
+            "DGA / Captum IG, frozen, channels-last",
+            "{} times as long on the same",
+        ),
     ):
         median = re.search(rf"{network}, [^|]*\| {other} \| [^|]*\| (\S+) ", page)[1]
         assert words.format(median) in readme

@@ -19,6 +19,7 @@ from dga import controls, metrics, significance
 from dga.__main__ import main
 from dga.experiments import class_activation, comparison, evaluation
 from dga.experiments.evaluation import CONTROLS, evaluate_folder, perturbation_scores
+from dga.zoo.files import alone_in
 from dga.zoo.preprocessing import resize_and_crop
 
 METHODS = ("random", "gi", "dga")
@@ -425,10 +426,27 @@ def test_two_at_once_count_no_picture_twice(folder, model, tmp_path, monkeypatch
     with pytest.warns(UserWarning, match=r"another evaluation is at work in .*counts once") as told:
         evaluate_folder(model, folder, output, **given)
     assert sum("another" in str(one.message) for one in told) == 1  # the second says it
-    assert next(calls) > 6  # both have computed
+    assert next(calls) == 7  # only the unit during which the second began is computed twice
     assert contents(tmp_path / "run[1].parts") == contents(tmp_path / "one.parts")
     assert output.read_bytes() == (tmp_path / "one.csv").read_bytes()
     assert len(list(tmp_path.iterdir())) == 6  # nothing else is left
+
+
+def test_a_second_one_begins_at_the_end_so_that_two_share_the_work(
+    folder, model, tmp_path, monkeypatch
+):
+    output, taken, plain = tmp_path / "t.csv", [], evaluation.attribute
+    evaluate_folder(model, folder, output, methods=("random",), batch=3)
+
+    def attribute(method, *arguments, first=0, **options):
+        taken.append((first, method))
+        return plain(method, *arguments, first=first, **options)
+
+    monkeypatch.setattr(evaluation, "attribute", attribute)
+    with alone_in(tmp_path / "t.parts"), pytest.warns(UserWarning, match="begins at the end"):
+        evaluate_folder(model, folder, output, methods=("random", "gi", "gbp"), batch=3)
+    first = [(0, "gbp"), (0, "gi")]  # the first batch tells which methods fit the network
+    assert taken == first + [(start, name) for start in (6, 3) for name in ("gi", "gbp")]
 
 
 def test_other_settings_that_came_meanwhile_are_not_mixed(folder, model, tmp_path):

@@ -2,9 +2,9 @@
 
 A unit of work is one method on one batch. Its curves are one file, written atomically: if it holds
 every picture of the batch that can be read the unit is done, so that an interrupted evaluation goes
-on where it stopped, and two at once write the same files. Batches are composed by position alone,
-so that a resumed run, or one shared by several processes, computes what one uninterrupted process
-does.
+on where it stopped. Two at once write the same files, one from the end. Batches are composed by
+position alone, so that a resumed run, or one shared by several processes, computes what one
+uninterrupted process does.
 """
 
 from __future__ import annotations
@@ -258,17 +258,17 @@ class Evaluation:
         group.wait()
         with alone_in(self.parts) if group.rank == 0 else nullcontext(True) as alone:
             if not alone:
-                said = f"another evaluation is at work in {str(self.parts)!r}: what both compute"
-                warnings.warn(f"{said} counts once", stacklevel=2)
-            return self._run(group, progress)
+                said = f"another evaluation is at work in {str(self.parts)!r}: this one begins"
+                warnings.warn(f"{said} at the end; what both compute counts once", stacklevel=2)
+            return self._run(group, progress, backwards=not alone)
 
-    def _run(self, group: Group, progress: Progress) -> Measured:
+    def _run(self, group: Group, progress: Progress, backwards: bool) -> Measured:
         starts = list(range(0, len(self._pictures), self._batch))
-        methods = self._fitting(starts, group)
+        methods = self._fitting(starts, group, backwards)
         units = [(s, m) for s in starts for m in methods if not self._done(s, m)]
         group.wait()  # until all have seen what is done
         mine = units[group.rank :: group.size]
-        todo = sorted({start for start, _ in mine})
+        todo = sorted({start for start, _ in mine}, reverse=backwards)
         read = _ahead([partial(self._read, start) for start in todo])
         halving = Halving()
         for k in ticks(range(len(todo)), progress, "Evaluating"):
@@ -281,7 +281,8 @@ class Evaluation:
                 targets = Engine(self._model, x).targets
                 for method in [m for start, m in mine if start == todo[k]]:
                     doing = LABELS[method]
-                    self._work(method, x, names, targets, todo[k], halving)
+                    if not self._done(todo[k], method):  # by another evaluation, meanwhile
+                        self._work(method, x, names, targets, todo[k], halving)
             except Exception as error:
                 last = min(todo[k] + self._batch, len(self._pictures)) - 1
                 raise RuntimeError(
@@ -301,7 +302,7 @@ class Evaluation:
             write_atomically(self._output.with_suffix(".md"), text.encode(**_TEXT))
         return scores
 
-    def _fitting(self, starts: Sequence[int], group: Group) -> list[str]:
+    def _fitting(self, starts: Sequence[int], group: Group, backwards: bool) -> list[str]:
         """The methods that fit the network: they are tried on the first pictures."""
         for start in starts:
             missing = [m for m in self._methods if not self._done(start, m)]
@@ -318,7 +319,10 @@ class Evaluation:
         x = self._to_model(x)
         targets = Engine(self._model, x).targets
         halving, unfit = Halving(), {}
-        for method in missing[group.rank :: group.size]:
+        mine = missing[group.rank :: group.size]
+        for method in mine[::-1] if backwards else mine:
+            if self._done(start, method):  # by another evaluation, meanwhile
+                continue
             try:
                 self._work(method, x, names, targets, start, halving)
             except Exception as error:

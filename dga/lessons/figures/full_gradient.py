@@ -304,8 +304,9 @@ def one_map(
     plots.show(
         figure,
         "The cat and two maps of FullGrad, for tiger cat and for espresso: both bright on the "
-        "face, for tiger cat most at the nose, for espresso most above an eye. Beside them two bars, the correlation of the answers in 7 x 7 patches: high for "
-        "FullGrad, low for the signed terms.",
+        "face, for tiger cat most at the nose, for espresso most above an eye. Beside them two "
+        "bars, the correlation of the answers in 7 x 7 patches: high for FullGrad, low for the "
+        "signed terms.",
     )
 
 
