@@ -413,3 +413,26 @@ def png(figure: Figure, metadata: Mapping[str, Any] | None = None, dpi: int = 10
         pil_kwargs={"optimize": True},  # a tenth smaller: lessons carry their figures
     )
     return buffer.getvalue()
+
+
+def table(lines: Sequence[Sequence[str]]) -> None:
+    """Shows Markdown in a notebook, and prints the same as text outside.
+
+    Args:
+        lines: the head, and the rows.
+
+    Example:
+        >>> table([["method", "LeRF"], ["DGA", "0.4"]])
+        | method | LeRF |
+        | --- | --- |
+        | DGA | 0.4 |
+    """
+    from IPython import get_ipython
+    from IPython.display import display
+
+    marked = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in marked)
+    if get_ipython() is None:  # type: ignore[no-untyped-call]
+        print(text)
+    else:
+        display({"text/markdown": text, "text/plain": text}, raw=True)

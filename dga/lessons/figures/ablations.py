@@ -51,6 +51,13 @@ _FILLED = {
     "dga-extreme": "EPC only",
     "dga-gi": "no constant ($x \\cdot g$)",
 }
+_GLANCE = {
+    "ufg-cut": "many looks, not one",
+    "dga-random": "chosen masks, not random ones",
+    "dga-weak": "EPC as well, not WC only",
+    "dga-extreme": "WC as well, not EPC only",
+    "dga-gi": "the constant, not $x \\cdot g$ alone",
+}
 _SHOWN = {name: differences.MEASURES[name] for name in ("lerf", "morf", "fine morf")}
 
 Scores = Mapping[tuple[str, str, str], Tensor]  # (network, setting, measure) -> (pictures,)
@@ -183,6 +190,47 @@ def filled_in() -> None:
         "DGA against DGA with one part changed, grey holes and holes filled in.",
         ylabel="DGA against DGA with ...",
     )  # fmt: skip
+
+
+def at_a_glance() -> None:
+    """What each part buys or costs on both networks, by measure and hole, from the stored runs.
+
+    Grey is the larger run, on all photographs. A part buys what DGA has ahead of DGA without it.
+
+    Example:
+        >>> at_a_glance()  # doctest: +ELLIPSIS
+        | DGA has ... | LeRF, grey | LeRF, filled in | MoRF, grey | MoRF, filled in |
+        | --- | --- | --- | --- | --- |
+        | many looks, not one | buys | costs | ...
+    """
+    grey, networks = differences.photographs()
+    filled, _ = differences.grey_and_filled()
+    columns = [(m, fill) for m in ("lerf", "morf") for fill in ("grey", "filled in")]
+    lines = [["DGA has ...", *(f"{_SHOWN[measure]}, {fill}" for measure, fill in columns)]]
+    for setting, words in _GLANCE.items():
+        line = [words]
+        for measure, fill in columns:
+            found = {
+                network: grey[measure, setting, network]
+                if fill == "grey"
+                else filled[measure, setting, f"{network} linear"]
+                for network in networks
+            }
+            line.append(_said(found))
+        lines.append(line)
+    plots.table(lines)
+
+
+def _said(found: Mapping[str, differences.Interval]) -> str:
+    """Whether a part buys something: on both networks in one word, else with the network."""
+    words = {
+        network: "buys" if low > 0 else "costs" if high < 0 else "undecided"
+        for network, (_, low, high) in found.items()
+    }
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    decided = [f"{word} ({differences.NETWORKS[n]})" for n, word in words.items() if word[0] != "u"]
+    return ", ".join(decided)
 
 
 # ------------------------------------------------------------------------------------------ drawing

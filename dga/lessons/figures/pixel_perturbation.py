@@ -242,6 +242,28 @@ def against_dga(blocks: Sequence[Sequence[str]] = _BLOCKS) -> None:
     _show(differences.photographs(), blocks, "DGA against controls and methods on photographs.")
 
 
+def levels(methods: Sequence[str] = ("dga", "fg", "centre", "ig", "random")) -> None:
+    """LeRF and MoRF themselves, of a few methods, from the same run.
+
+    Args:
+        methods: short names, from the top.
+
+    Example:
+        >>> levels(["dga"])  # doctest: +ELLIPSIS
+        | mean height of the curve | LeRF, SqueezeNet 1.1 | LeRF, EfficientNet-Lite0 | MoRF, ...
+    """
+    with differences.PHOTOGRAPHS.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["fill"] == "mean"]
+    found = {(r["measure"], r["network"], r["method"]): f"{float(r['mean']):.2f}" for r in rows}
+    columns = {
+        (measure, network): f"{differences.MEASURES[measure]}, {differences.NETWORKS[network]}"
+        for measure in ("lerf", "morf")
+        for network in dict.fromkeys(row["network"] for row in rows)
+    }
+    lines = [[LABELS[m], *(found[(*column, m)] for column in columns)] for m in methods]
+    plots.table([["mean height of the curve", *columns.values()], *lines])
+
+
 def two_fills(blocks: Sequence[Sequence[str]] = _FILLED) -> None:
     """The same differences with grey holes and with holes filled in, on the same photographs.
 

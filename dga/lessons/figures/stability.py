@@ -521,7 +521,7 @@ def goals(path: Path = MEASURED) -> None:
                 f"{verdict}, {gap:+.3f} [{float(one['low']):+.3f}, {float(one['high']):+.3f}]"
             )
         lines.append(row)
-    _table(lines)
+    plots.table(lines)
 
 
 def tried(path: Path = SEARCH) -> None:
@@ -549,7 +549,7 @@ def tried(path: Path = SEARCH) -> None:
             line += [_percent(row["moved_0.001"])]
             line += [f"{float(row[measure]):.2f}" for measure in ("lerf", "morf")]
         lines.append(line)
-    _table(lines)
+    plots.table(lines)
     pictures = [found[network, "stable"]["pictures"] for network in networks]
     print(f"{' and '.join(pictures)} photographs that the confirmation did not see")
 
@@ -608,19 +608,6 @@ def more_looks(path: Path = MEASURED) -> None:
 def _percent(share: float | str) -> str:
     value = 100 * float(share)
     return f"{value:.1f} %" if value < 10 else f"{value:.0f} %"
-
-
-def _table(lines: Sequence[Sequence[str]]) -> None:
-    """Markdown in a notebook, the same as text outside."""
-    from IPython import get_ipython
-    from IPython.display import display
-
-    marked = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in marked)
-    if get_ipython() is None:  # type: ignore[no-untyped-call]
-        print(text)
-    else:
-        display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
 def _heat(a: Tensor, like: Tensor) -> Pixels:
