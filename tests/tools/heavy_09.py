@@ -5,9 +5,8 @@ python tests/tools/heavy_09.py drawn         writes data/results/grid.csv, about
 
 The photographs are those of the optional folder (DGA_REAL) in the drawn order of photographs.py,
 explained by SqueezeNet 1.1. That run needs half a minute a photograph on one thread; it writes
-what it has after every four, and goes on where it stopped. One look, one mask alone, random masks
-and x*g are not measured again: their scores, and those of the DGA that they were measured beside,
-come from what photographs.py keeps, for both of its networks.
+what it has after every four, and goes on where it stopped. One mask alone, random masks and x*g are
+in the results of photographs.py.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from photographs import KEPT as TABLE
-from photographs import NETWORKS as IMAGENET
 from photographs import ROOT
 from photographs import shuffled as in_drawn_order
 from torch import Tensor, nn
@@ -38,7 +35,6 @@ PAPER = (30, 0.9)
 PICTURES, BATCH = 100, 25
 KEPT = ROOT / "build" / "ablations"
 PHOTOGRAPHS, AT_ONCE = 96, 4
-TAKEN = ("dga", "ufg-cut", "dga-weak", "dga-extreme", "dga-random", "dga-gi")  # from photographs.py
 COLUMNS = ("network", "setting", "measure")
 
 Setting = tuple[int, float, dict[str, Any]]
@@ -136,25 +132,7 @@ def photographs() -> None:
         with part.open(newline="") as file:
             for label, measure, *values in csv.reader(file):
                 rows.setdefault(("squeezenet1_1", label, measure), []).extend(values)
-        write("ablations.csv", "photographs", COLUMNS, rows | taken())
-
-
-def taken() -> dict[tuple[str, str, str], list[str]]:
-    """The scores that photographs.py keeps, of the batches that all of `TAKEN` have done."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
-    for network in IMAGENET:
-        parts = TABLE / f"{network}-mean.parts"
-        for start in sorted({path.name[:6] for path in parts.glob("*-dga.csv")}):
-            files = {name: parts / f"{start}-{name}.csv" for name in TAKEN}
-            if not all(file.exists() for file in files.values()):
-                continue
-            for name, path in files.items():
-                with path.open(newline="") as file:
-                    for row in csv.DictReader(file):
-                        curve = [float(value) for value in row["curve"].split()]
-                        score = f"{sum(curve) / len(curve):.5f}"
-                        rows.setdefault((network, name, row["measure"]), []).append(score)
-    return rows
+        write("ablations.csv", "photographs", COLUMNS, rows)
 
 
 def measured(model: nn.Module, x: Tensor) -> Iterator[tuple[str, ...]]:

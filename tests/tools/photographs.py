@@ -42,7 +42,7 @@ SCORES = ["network", "fill", "measure", "picture", *METHODS]
 CURVES = ["network", "method", "fill", "measure", "curve"]
 
 
-def shuffled(folder: Path, after: int) -> Path:
+def shuffled(folder: Path, after: int = 0) -> Path:
     """Links to photographs in a drawn order: any first part of them is a fair sample."""
     links = KEPT / f"after_{after}"
     links.mkdir(parents=True, exist_ok=True)
