@@ -151,7 +151,7 @@ def grid(
     top, left, gap = 0.32 if columns else 0.05, 0.3 if labels else 0.05, 0.06
     height, _, _ = rows[0][0].shape
     size = (panel, panel * height / rows[0][0].shape[1])
-    right = 1.15 if bar else 0
+    right = 1.25 if bar else 0
     figure = Figure(
         figsize=(left + width * (size[0] + gap) + right, top + len(rows) * (size[1] + gap)),
         dpi=100,
