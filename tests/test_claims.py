@@ -50,13 +50,15 @@ def test_the_best_rival_is_the_one_that_counts():
         "net": {"dga": torch.full((200,), 0.5), "ig": 0.4 + noise, "fg": 0.6 - noise},
         "other": {"dga": 0.5 + noise, "ig": 0.5 - noise.flip(0), "fg": torch.zeros(200)},
     }
-    assert against(values, 1) == [
-        ("net", "DGA 0.50, FG 0.60", "not reproduced"),
-        ("other", "DGA 0.50, IG 0.50", "tie"),
-    ]
-    assert against(values, -1)[0] == ("net", "DGA 0.50, IG 0.40", "not reproduced")
+    net, other = against(values, 1)
+    assert (net[0], other[0]) == ("net", "other")
+    assert net[1].startswith("DGA 0.50, FG 0.60, difference [-0.10") and net[2] == "not reproduced"
+    assert other[1].startswith("DGA 0.50, IG 0.50, difference [-0.00") and other[2] == "tie"
+    lower = against(values, -1)[0]  # the difference is printed as it is, not by who is better
+    assert lower[1].startswith("DGA 0.50, IG 0.40, difference [+0.09")
+    assert lower[2] == "not reproduced"
     (best, _) = against(values, 1, one="fg", rivals=("ig", "dga"))
-    assert best == ("net", "FG 0.60, DGA 0.50", "reproduced")
+    assert best[1].startswith("FG 0.60, DGA 0.50, difference [+0.09") and best[2] == "reproduced"
 
 
 def test_a_row_links_its_lesson():

@@ -499,11 +499,11 @@ def table(rows: Sequence[Row]) -> str:
 
     Example:
         >>> print(table([Row("ResNet-18", "DGA / bare loop", "<= 1", (0.9, 1.0, 0.8), 2.5)]))
-        | case | measure | reach | median | spread | seconds | |
+        | case | measure | goal | median | spread | seconds | |
         |---|---|---|---|---|---|---|
         | ResNet-18 | DGA / bare loop | <= 1 | 0.90 | 0.80 to 1.00 | 2.50 |  |
     """
-    lines = ["| case | measure | reach | median | spread | seconds | |", "|---" * 7 + "|"]
+    lines = ["| case | measure | goal | median | spread | seconds | |", "|---" * 7 + "|"]
     for row in rows:
         median = "not measured" if row.median is None else f"{row.median:.2f}"
         spread = f"{min(row.ratios):.2f} to {max(row.ratios):.2f}" if len(row.ratios) > 1 else ""

@@ -158,8 +158,7 @@ def grid(
     )
     w, h = figure.get_size_inches()
     if bar:
-        _colour_bar(figure, (w - right + 0.12) / w, (h - top - size[1]) / h, 0.14 / w, size[1] / h,
-                    signed=bar == "signed", scale=scale)  # fmt: skip
+        colour_bar(figure, (w - right + 0.12, h - top - size[1]), size[1], bar, scale)
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
             x, y = left + c * (size[0] + gap), h - top - (r + 1) * (size[1] + gap) + gap
@@ -174,10 +173,31 @@ def grid(
     return figure
 
 
-def _colour_bar(
-    figure: Figure, x: float, y: float, width: float, height: float, *, signed: bool, scale: str
+def colour_bar(
+    figure: Figure,
+    corner: tuple[float, float],
+    height: float,
+    kind: Literal["magnitude", "signed"] = "magnitude",
+    scale: str = "each map on\nits own scale",
 ) -> None:
-    axes = figure.add_axes((x, y, width, height), label="colour bar")
+    """A colour bar that says what the colours of heatmaps mean.
+
+    Args:
+        figure: to draw on.
+        corner: lower left, in inches; the bar and its words take 1.1 to the right.
+        height: in inches.
+        kind, scale: as `bar` and `scale` of `grid`.
+
+    Example:
+        >>> figure = Figure(figsize=(2, 2))
+        >>> colour_bar(figure, (0.2, 0.2), 1.6)
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['speaks for', '0 or less']
+    """
+    w, h = figure.get_size_inches()
+    signed = kind == "signed"
+    box = (corner[0] / w, corner[1] / h, 0.14 / w, height / h)
+    axes = figure.add_axes(box, label="colour bar")
     levels = np.linspace(-1.0 if signed else 0.0, 1.0, 64, dtype=np.float32)[::-1, None]
     axes.imshow(colours(levels, signed=signed), aspect="auto")
     axes.set_xticks([])

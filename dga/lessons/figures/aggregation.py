@@ -33,9 +33,9 @@ _PAPER = "N=30 q=0.9 beta=0.0"
 # The rows of the comparison, from the top: short name, words.
 _ROWS = {
     "gi": "$x \\cdot g$, and UFG:\nthe same ranking",
-    "ufg-cut": "one look\n(UFG, cut at zero)",
+    "ufg-cut": "one look\n(UFG, negatives cut)",
     "ig": "IG",
-    "ig-cut": "IG, cut at zero",
+    "ig-cut": "IG, negatives cut",
     "dga-gi": "DGA of $x \\cdot g$",
 }
 
@@ -82,8 +82,9 @@ def sum_and_steps(model: Any, photographs: Mapping[str, Iterable[DistillationSte
         >>> sum_and_steps(model, {"cat": dga.distill(model, x)})  # doctest: +ELLIPSIS
         Above, the sum of the positive parts ...
     """
-    figure = Figure(figsize=(4 * _PANEL + 0.95, _PANEL + 3.35), dpi=100)
+    figure = Figure(figsize=(4 * _PANEL + 2.05, _PANEL + 3.35), dpi=100)
     wide, high = figure.get_size_inches()
+    plots.colour_bar(figure, (4 * _PANEL + 0.85, high - _PANEL - 0.32), _PANEL)
     for k, (name, steps) in enumerate(photographs.items()):
         x, parts, sums = _growing(steps)
         target = _named(model, x)
@@ -209,6 +210,8 @@ def knobs(model: Any, steps: Steps) -> None:
         _effect(axes, knob, list(maps), np.array(worth).T)
         if r == 0:
             axes.set_title("●  this photograph\n▲  100 drawn pictures", fontsize=10.5, loc="left")
+    words = "each map on its own scale; what is 0 or less is drawn dark"
+    figure.text(0.05 / wide, 0.1 / high, words, fontsize=10, color="0.3")
     plots.show(
         figure,
         "Three rows of heatmaps of the cat, one for each knob. N: specks at 1, a smooth map at "

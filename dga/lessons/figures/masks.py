@@ -38,7 +38,7 @@ _ROWS = {
     "dga-extreme": "EPC only",
     "dga-random": "random masks",
     "noise": "looks through noise",
-    "ufg-cut": "one look\n(UFG, cut at zero)",
+    "ufg-cut": "one look\n(UFG, negatives cut)",
 }
 _TITLES = {"lerf": "LeRF", "morf": "MoRF", "fine morf": "MoRF, first 10 %"}
 # Of the drawn pictures; which interval touches 0 by a hair is left out, as rounding decides it.
@@ -297,7 +297,7 @@ def one_cat_six_maps(
         Six maps of the cat. ...
     """
     maps = {
-        "one look (UFG, cut at zero)": both[0].clamp(min=0),
+        "one look (UFG, negatives cut)": both[0].clamp(min=0),
         "31 looks through noise": noisy_looks(model, x, target),
         "random masks": controls.dga_random_masks(model, x, target),
         "WC only": _added(weak),

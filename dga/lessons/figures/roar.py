@@ -174,7 +174,7 @@ def fillings(model: Any, x: Tensor, order: Tensor, share: float = 0.3) -> None:
         >>> model = dga.load_model("resnet")
         >>> x = model.preprocess(dga.load_images("figures", 1).images)
         >>> fillings(model, x, x)  # doctest: +ELLIPSIS
-        A photograph, the same with its top pixels grey, and with them filled in from around. ...
+        A photograph, the same with random pixels grey, and with them filled in from around. ...
     """
     kept = ~metrics.top_pixels(order, share)[:, None]
     cells = {
@@ -189,7 +189,7 @@ def fillings(model: Any, x: Tensor, order: Tensor, share: float = 0.3) -> None:
     figure.subplots_adjust(0.005, 0.09, 0.995, 0.92, wspace=0.02)
     plots.show(
         figure,
-        "A photograph, the same with its top pixels grey, and with them filled in from around. "
+        "A photograph, the same with random pixels grey, and with them filled in from around. "
         f"The network says {', '.join(said)}.",
     )
 
