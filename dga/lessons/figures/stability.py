@@ -490,7 +490,7 @@ def goals(path: Path = MEASURED) -> None:
 
     Example:
         >>> goals()  # doctest: +ELLIPSIS
-        | asked | our ResNet (drawn), ...
+        | asked | our ResNet (drawn) | ...
     """
     found = _by_network(path)
     lines = [["asked", *(_NETWORKS[n] for n in found)]]
@@ -533,7 +533,7 @@ def tried(path: Path = SEARCH) -> None:
 
     Example:
         >>> tried()  # doctest: +ELLIPSIS
-        | tried | EfficientNet-Lite0: noise of 0.001 moves it by ↓ | EfficientNet-Lite0: ....
+        | tried | EfficientNet-Lite0: noise of 0.001 moves it by ↓ | ...
     """
     networks = ("efficientnet_lite0", "squeezenet1_1")
     found = {(row["network"], row["method"]): row for row in _rows(path)}

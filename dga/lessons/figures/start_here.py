@@ -63,7 +63,8 @@ def explanation(picture: Pixels, attribution: Tensor, said: str) -> None:
         >>> explanation(torch.zeros(8, 8, 3).numpy(), torch.rand(3, 8, 8), "tabby")
         Left the picture, in the middle its DGA heatmap for the class tabby, ...
     """
-    row = [picture, plots.heatmap(attribution), plots.overlay(picture, attribution)]
+    shown = _steps(picture), _steps(plots.overlay(picture, attribution))
+    row = [shown[0], plots.heatmap(attribution), shown[1]]
     columns = ["the picture", f"DGA: why {said}?", "its relevant parts"]
     figure = plots.grid([row], columns=columns, panel=2.2, bar="magnitude")
     plots.show(
@@ -225,8 +226,12 @@ def _titled(pictures: Sequence[Pixels], titles: Sequence[str]) -> Figure:
     figure = Figure(figsize=(2.22 * len(pictures), 2.73), dpi=100)
     for k, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         axes = figure.add_axes((k / len(pictures) + 0.005, 0.01, 1 / len(pictures) - 0.01, 0.82))
-        # In 64 steps a channel: the eye sees no difference, and the file is smaller.
-        axes.imshow(np.round(picture * 63) / np.float32(63), vmin=0, vmax=1)
+        axes.imshow(_steps(picture), vmin=0, vmax=1)
         axes.set_axis_off()
         axes.set_title(title, fontsize=11)
     return figure
+
+
+def _steps(picture: Pixels) -> Pixels:
+    """In 64 steps a channel: the eye sees no difference, and the file is smaller."""
+    return (np.round(picture * 63) / 63).astype(np.float32)
