@@ -237,8 +237,8 @@ class Evaluation:
     def run(self, group: Group = ALONE, progress: Progress = False) -> Measured:
         """Computes what is missing, and writes the table.
 
-        All methods are tried on the first batch; one that raises there does not fit the network,
-        and is left out with a warning. A picture that cannot be read is left out with a warning, in
+        All methods are tried on one batch; one that raises there does not fit the network, and is
+        left out with a warning. A picture that cannot be read is left out with a warning, in
         all methods alike; a later call tries it again.
 
         Args:
@@ -264,11 +264,12 @@ class Evaluation:
 
     def _run(self, group: Group, progress: Progress, backwards: bool) -> Measured:
         starts = list(range(0, len(self._pictures), self._batch))
-        methods = self._fitting(starts, group, backwards)
-        units = [(s, m) for s in starts for m in methods if not self._done(s, m)]
+        order = starts[::-1] if backwards else starts
+        methods = self._fitting(order, group)
+        units = [(s, m) for s in order for m in methods if not self._done(s, m)]
         group.wait()  # until all have seen what is done
         mine = units[group.rank :: group.size]
-        todo = sorted({start for start, _ in mine}, reverse=backwards)
+        todo = list(dict.fromkeys(start for start, _ in mine))
         read = _ahead([partial(self._read, start) for start in todo])
         halving = Halving()
         for k in ticks(range(len(todo)), progress, "Evaluating"):
@@ -281,8 +282,7 @@ class Evaluation:
                 targets = Engine(self._model, x).targets
                 for method in [m for start, m in mine if start == todo[k]]:
                     doing = LABELS[method]
-                    if not self._done(todo[k], method):  # by another evaluation, meanwhile
-                        self._work(method, x, names, targets, todo[k], halving)
+                    self._work(method, x, names, targets, todo[k], halving)
             except Exception as error:
                 last = min(todo[k] + self._batch, len(self._pictures)) - 1
                 raise RuntimeError(
@@ -302,7 +302,7 @@ class Evaluation:
             write_atomically(self._output.with_suffix(".md"), text.encode(**_TEXT))
         return scores
 
-    def _fitting(self, starts: Sequence[int], group: Group, backwards: bool) -> list[str]:
+    def _fitting(self, starts: Sequence[int], group: Group) -> list[str]:
         """The methods that fit the network: they are tried on the first pictures."""
         for start in starts:
             missing = [m for m in self._methods if not self._done(start, m)]
@@ -319,10 +319,7 @@ class Evaluation:
         x = self._to_model(x)
         targets = Engine(self._model, x).targets
         halving, unfit = Halving(), {}
-        mine = missing[group.rank :: group.size]
-        for method in mine[::-1] if backwards else mine:
-            if self._done(start, method):  # by another evaluation, meanwhile
-                continue
+        for method in missing[group.rank :: group.size]:
             try:
                 self._work(method, x, names, targets, start, halving)
             except Exception as error:
@@ -347,6 +344,8 @@ class Evaluation:
         halving: Halving,
     ) -> None:
         """One unit: the curves of one method on one batch, into their file."""
+        if self._done(start, method):  # by another evaluation, meanwhile
+            return
 
         def run(part: slice) -> Tensor:
             some, wanted = x[part], targets[part]

@@ -24,6 +24,7 @@ from torch import Tensor
 import dga
 from dga.experiments import benchmark
 from dga.experiments.evaluation import LABELS
+from dga.lessons.figures import differences
 from dga.lessons.figures import roar as figures
 from dga.metrics import bootstrap_interval
 from dga.significance import Interval, holm_intervals
@@ -37,7 +38,7 @@ SHORT = {"gi": "G\\*I", "gbp": "GBP", "ig": "IG", "fg": "FG", "gig": "GIG", "dga
 NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "efficientnet_lite0": "EfficientNet-Lite0"}
 DRAWN = "500 drawn pictures"
 # What removed pixels become: the paper's grey, noisy linear imputation as in ROAD, a blur.
-HOLES = {"mean": "grey holes", "linear": "holes filled in", "blur": "blurred holes"}
+HOLES = differences.FILLS | {"blur": "blurred holes"}
 BEYOND = {"reproduced": "holds", "tie": "tie", "not reproduced": "does not hold"}  # the paper
 Part = tuple[str, str, str]  # of a claim: its name, what was found, the verdict
 

@@ -20,6 +20,7 @@ import csv
 import io
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,9 @@ def shuffled(folder: Path, after: int = 0) -> Path:
     links.mkdir(parents=True, exist_ok=True)
     names = find_pictures(folder)
     random.Random(0).shuffle(names)
-    for k, name in list(enumerate(names))[after:]:
-        link = links / f"{k:03}_{Path(name).name}"
-        if not link.exists():
-            link.symlink_to(folder / name)
+    for k, name in enumerate(names[after:], after):
+        with suppress(FileExistsError):  # of an earlier run, or of the process beside
+            (links / f"{k:03}_{Path(name).name}").symlink_to(folder / name)
     return links
 
 
@@ -110,16 +110,15 @@ def stored(name: str, header: list[str]) -> list[list[str]]:
     return rows
 
 
-def numbers(text: str) -> torch.Tensor:
-    return torch.tensor([float(value) for value in text.split()]).double()
-
-
 def table() -> None:
     """Adds the pictures of build/photographs that are not stored yet."""
     scores: dict[Key, dict[str, list[str]]] = {}  # picture -> a score for each method
     for network, fill, measure, picture, *values in stored("photographs_scores", SCORES):
         scores.setdefault((network, fill, measure), {})[picture] = values
-    means = {tuple(row[:-1]): numbers(row[-1]) for row in stored("photographs_curves", CURVES)}
+    means = {
+        tuple(key): torch.tensor([float(value) for value in curve.split()]).double()
+        for *key, curve in stored("photographs_curves", CURVES)
+    }
     for parts in sorted(KEPT.glob("*.parts")):
         network = parts.name.split("-")[0]
         curves = done(parts)

@@ -229,8 +229,9 @@ def _said(found: Mapping[str, differences.Interval]) -> str:
     }
     if len(set(words.values())) == 1:
         return next(iter(words.values()))
-    decided = [f"{word} ({differences.NETWORKS[n]})" for n, word in words.items() if word[0] != "u"]
-    return ", ".join(decided)
+    return ", ".join(
+        f"{word} ({differences.NETWORKS[n]})" for n, word in words.items() if word != "undecided"
+    )
 
 
 # ------------------------------------------------------------------------------------------ drawing

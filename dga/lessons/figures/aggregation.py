@@ -54,7 +54,7 @@ def many_answers(model: Any, steps: Steps, shown: Sequence[int] = (0, 1, 15, 30)
         >>> many_answers(model, list(dga.distill(model, x)))  # doctest: +ELLIPSIS
         Four distilled inputs ...
     """
-    looks = [_steps(model.preprocess.restore(steps[n].distilled)[0], 19) for n in shown]
+    looks = [plots.steps(model.preprocess.restore(steps[n].distilled)[0], 19) for n in shown]
     maps = [_heat(steps[n].attribution[0]) for n in shown]
     names = [f"n = {n}, score {float(steps[n].score):.1f}" for n in shown]
     figure = plots.grid(
@@ -150,7 +150,7 @@ def below_zero(model: Any, picture: Pixels, steps: Iterable[DistillationStep]) -
         for (name, count), value in zip(counts.items(), worth, strict=True)
     ]
     figure = plots.grid(
-        [[_steps(picture, 19), *(_heat(heap) for heap in heaps.values())]],
+        [[plots.steps(picture, 19), *(_heat(heap) for heap in heaps.values())]],
         columns=[f"says {model.classes[int(target)]}", *names], panel=_PANEL, bar="magnitude",
     )  # fmt: skip
     plots.show(
@@ -299,7 +299,7 @@ def with_and_without(model: Any, picture: Pixels, steps: Steps) -> None:
         for name, (lerf, morf) in zip(maps, worth.T, strict=True)
     ]
     figure = plots.grid(
-        [[_steps(picture, 19), *map(_heat, maps.values())]],
+        [[plots.steps(picture, 19), *map(_heat, maps.values())]],
         columns=["picture", *names], panel=2.9, bar="magnitude",
     )  # fmt: skip
     plots.show(
@@ -456,12 +456,8 @@ def _heat(attribution: Tensor, square: int = 2, like: Tensor | None = None) -> P
     maps = torch.stack([attribution, attribution if like is None else like]).clamp(min=0)
     mine, other = F.avg_pool2d(maps, square).sum(1).numpy()
     top = np.percentile(other, plots.PERCENTILE)
-    heat: Pixels = plots.colours(_steps(np.clip(mine / (top or 1), 0, 1), 10))
+    heat: Pixels = plots.colours(plots.steps(np.clip(mine / (top or 1), 0, 1), 10))
     return heat.repeat(square, 0).repeat(square, 1)
-
-
-def _steps(picture: Pixels, steps: int) -> Pixels:
-    return (np.round(picture * steps) / steps).astype(np.float32)
 
 
 def _plain(axes: Axes) -> None:

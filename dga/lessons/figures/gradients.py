@@ -194,7 +194,7 @@ def contributions(rows: Mapping[str, tuple[Classifier, Tensor, int]], mask: Tens
         g = dga.gradient(model, x, target)
         sums = [g[0].sum(0), (x * g)[0].sum(0)]
         top = metrics.top_pixels(x * g)[0].numpy()[..., None]
-        grey = 0.12 + 0.3 * _few(picture.mean(-1, keepdims=True))
+        grey = 0.12 + 0.3 * plots.steps(picture.mean(-1, keepdims=True), 12)
         maps = [_signed(v, _limit(v)) for v in sums]
         drawn.append([picture, *maps, np.where(top, picture, grey)])
     figure = _sheet(drawn, ["picture", "gradient", "Gradient*Input", "its top 10 %"], list(rows))
@@ -373,7 +373,7 @@ def promises(model: Classifier, x: Tensor, promised: Tensor, fell: Tensor) -> No
     shown = []
     for values in (promised, fell):
         patches = np.kron(_signed(values, limit), np.ones((size, size, 1)))
-        shown.append(0.3 * _few(photo.mean(-1, keepdims=True)) + 0.7 * patches)
+        shown.append(0.3 * plots.steps(photo.mean(-1, keepdims=True), 12) + 0.7 * patches)
     figure = _sheet([shown], ["promised: sum of x * g", "measured"])
     w, h = figure.get_size_inches()
     left = w + 0.75
@@ -410,11 +410,6 @@ def _signed(values: Tensor, limit: float) -> Pixels:
     levels = 6  # of each sign: dust of few colours makes a small file
     shade = np.rint(levels * (values / limit).clamp(-1, 1).numpy()) / levels / 2 + 0.5
     return matplotlib.colormaps[plots.SIGNED](shade)[..., :3].astype(np.float32)
-
-
-def _few(grey: Pixels) -> Pixels:
-    """In twelve steps, for a small file."""
-    return (np.rint(12 * grey) / 12).astype(np.float32)
 
 
 def _cut(picture: Any) -> Any:

@@ -543,18 +543,14 @@ def _bar(figure: Figure, axes: Axes, words: Sequence[str]) -> None:
 
 def _look(model: Any, x: Tensor, square: int = 1) -> Pixels:
     """An input (1, C, H, W) for the eye, in 20 steps a channel, for a smaller file."""
-    return _steps(model.preprocess.restore(F.avg_pool2d(x, square))[0], 19)
+    return plots.steps(model.preprocess.restore(F.avg_pool2d(x, square))[0], 19)
 
 
 def _heat(attribution: Tensor, square: int = 2) -> Pixels:
     """The positive part of (1, C, H, W), over squares of pixels, in 10 steps: a smaller file."""
     values = plots.relevance(F.avg_pool2d(attribution.clamp(min=0), square)[0])
-    colours = matplotlib.colormaps[plots.MAGNITUDE](_steps(values, 10))[..., :3]
+    colours = matplotlib.colormaps[plots.MAGNITUDE](plots.steps(values, 10))[..., :3]
     return np.asarray(colours, dtype=np.float32)
-
-
-def _steps(values: Pixels, steps: int) -> Pixels:
-    return (np.round(values * steps) / steps).astype(np.float32)
 
 
 def _added(sequence: Sequence[Tensor]) -> Tensor:

@@ -199,17 +199,12 @@ def _photograph(axes: Axes, model: Any, x: Tensor, title: str) -> str:
     with torch.no_grad():
         probability, label = model(x).softmax(1)[0].max(0)
     word: str = model.classes[int(label)]
-    axes.imshow(_few_levels(model.preprocess.restore(x)[0]))
+    axes.imshow(plots.steps(model.preprocess.restore(x)[0], 9))
     axes.set_title(title, fontsize=12)
     axes.text(0.5, -0.03, f"“{word}”, {float(probability):.1f}", fontsize=12,
               ha="center", va="top", transform=axes.transAxes)  # fmt: skip
     axes.set_axis_off()
     return word
-
-
-def _few_levels(picture: Pixels) -> Pixels:
-    """Fewer shades, which keep the file small."""
-    return np.round(picture * 9).astype(np.float32) / np.float32(9)
 
 
 # ------------------------------------------------------------------------------------ accuracies

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -63,7 +62,7 @@ def explanation(picture: Pixels, attribution: Tensor, said: str) -> None:
         >>> explanation(torch.zeros(8, 8, 3).numpy(), torch.rand(3, 8, 8), "tabby")
         Left the picture, in the middle its DGA heatmap for the class tabby, ...
     """
-    shown = _steps(picture), _steps(plots.overlay(picture, attribution))
+    shown = plots.steps(picture, 63), plots.steps(plots.overlay(picture, attribution), 63)
     row = [shown[0], plots.heatmap(attribution), shown[1]]
     columns = ["the picture", f"DGA: why {said}?", "its relevant parts"]
     figure = plots.grid([row], columns=columns, panel=2.2, bar="magnitude")
@@ -226,12 +225,7 @@ def _titled(pictures: Sequence[Pixels], titles: Sequence[str]) -> Figure:
     figure = Figure(figsize=(2.22 * len(pictures), 2.73), dpi=100)
     for k, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         axes = figure.add_axes((k / len(pictures) + 0.005, 0.01, 1 / len(pictures) - 0.01, 0.82))
-        axes.imshow(_steps(picture), vmin=0, vmax=1)
+        axes.imshow(plots.steps(picture, 63), vmin=0, vmax=1)
         axes.set_axis_off()
         axes.set_title(title, fontsize=11)
     return figure
-
-
-def _steps(picture: Pixels) -> Pixels:
-    """In 64 steps a channel: the eye sees no difference, and the file is smaller."""
-    return (np.round(picture * 63) / 63).astype(np.float32)
